@@ -1,0 +1,79 @@
+//! What can go wrong, in two kinds that the command line turns into exit codes.
+
+use std::fmt;
+
+/// One line for a person: what failed, why (with file, row, column), and how to mend it.
+///
+/// Shown as `what: cause; remedy`. Text inputs count lines from 1 and name columns; arrays count from 0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The file, option or device concerned.
+    pub what: String,
+    /// What is wrong with it, and where.
+    pub cause: String,
+    /// What to do about it; empty if nothing can be said.
+    pub remedy: String,
+}
+
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.what, self.cause)?;
+        if self.remedy.is_empty() { Ok(()) } else { write!(f, "; {}", self.remedy) }
+    }
+}
+
+/// Every error of the library.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The request is wrong or cannot be met: bad input, no such adapter, not enough memory. Exit code 2.
+    #[error("{0}")]
+    Request(Message),
+    /// The request was sound and the job failed: disk full, driver. Exit code 1.
+    #[error("{0}")]
+    Job(Message),
+    /// The device went away during the job (driver reset, unplugged). Exit code 1.
+    #[error("{0}")]
+    DeviceLost(Message),
+    /// The device had no memory left for an allocation. Exit code 1.
+    #[error("{0}")]
+    DeviceMemory(Message),
+}
+
+impl Error {
+    /// A request that is wrong or cannot be met.
+    pub fn request(what: impl fmt::Display, cause: impl fmt::Display, remedy: impl fmt::Display) -> Self {
+        Error::Request(message(what, cause, remedy))
+    }
+
+    /// A sound request that failed.
+    pub fn job(what: impl fmt::Display, cause: impl fmt::Display, remedy: impl fmt::Display) -> Self {
+        Error::Job(message(what, cause, remedy))
+    }
+
+    /// A device that went away.
+    pub fn device_lost(what: impl fmt::Display, cause: impl fmt::Display, remedy: impl fmt::Display) -> Self {
+        Error::DeviceLost(message(what, cause, remedy))
+    }
+
+    /// A device that ran out of memory.
+    pub fn device_memory(what: impl fmt::Display, cause: impl fmt::Display, remedy: impl fmt::Display) -> Self {
+        Error::DeviceMemory(message(what, cause, remedy))
+    }
+
+    /// 2 for a request that is wrong or cannot be met, 1 for a job that failed.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Error::Request(_) => 2,
+            Error::Job(_) | Error::DeviceLost(_) | Error::DeviceMemory(_) => 1,
+        }
+    }
+}
+
+fn message(what: impl fmt::Display, cause: impl fmt::Display, remedy: impl fmt::Display) -> Message {
+    // Messages of libraries and systems may hold line breaks; ours are one line.
+    let line = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    Message { what: line(what.to_string()), cause: line(cause.to_string()), remedy: line(remedy.to_string()) }
+}
+
+/// The library's result.
+pub type Result<T> = std::result::Result<T, Error>;

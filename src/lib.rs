@@ -1,0 +1,24 @@
+//! nearfield turns high-dimensional data into a map of points, on any GPU that speaks Vulkan, Metal or DX12, and on
+//! the CPU where there is none.
+//!
+//! The modules below are declared in the order in which data flows: each imports those above it and nothing below.
+
+pub mod error;
+pub mod real;
+pub mod data;
+pub mod gpu;
+pub mod input;
+pub mod init;
+pub mod knn;
+pub mod affinity;
+pub mod kernel;
+pub mod objective;
+pub mod field;
+pub mod optimizer;
+pub mod plan;
+pub mod engine;
+pub mod score;
+pub mod render;
+pub mod cli;
+
+pub use error::{Error, Result};
