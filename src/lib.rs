@@ -15,10 +15,10 @@ pub mod kernel;
 pub mod objective;
 pub mod field;
 pub mod optimizer;
-pub mod plan;
+//pub mod plan;
 pub mod engine;
 pub mod score;
 pub mod render;
-pub mod cli;
+//pub mod cli;
 
 pub use error::{Error, Result};
