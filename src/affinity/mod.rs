@@ -1,1 +1,68 @@
-//! To come.
+//! How strongly each point holds on to its neighbours: p, from δ².
+//!
+//!     p_j|i = exp(−β_i δ_ij²) / Σ_l exp(−β_i δ_il²)          over i's neighbours, β_i such that
+//!     H_i   = −Σ_j p_j|i ln p_j|i = ln(perplexity)            (Hinton & Roweis 2002, section 2)
+//!     p_ij  = (p_j|i + p_i|j) / 2N                            (van der Maaten & Hinton 2008, section 3.1)
+//!
+//! Perplexity is the effective number of neighbours of a point. The joint distribution keeps the union of the
+//! neighbour edges and is stored scaled by N, so that no entry becomes small because there are many points.
+//!
+//! [`calibrate`] finds β and p_j|i, [`symmetrize`] makes p_ij of them, [`affinities`] does both.
+
+mod calibrate;
+mod symmetrize;
+
+pub use calibrate::calibrate;
+pub use symmetrize::symmetrize;
+
+use crate::data::{Affinities, Neighbors};
+use crate::real::Real;
+use crate::{Error, Result};
+
+/// The joint distribution of [N, k] neighbours at a perplexity.
+///
+/// # Errors
+///
+/// A perplexity that [`check_perplexity`] refuses.
+pub fn affinities<T: Real>(neighbors: &Neighbors<T>, perplexity: T) -> Result<Affinities<T>> {
+    check_perplexity(perplexity.wide(), neighbors.indices.ncols())?;
+    Ok(symmetrize(neighbors, &calibrate(neighbors, perplexity)))
+}
+
+/// The perplexity where none is asked for: min(30, (N − 1)/3).
+///
+/// 30 is what van der Maaten & Hinton 2008 used throughout; a third of the points leaves ⌈3·perplexity⌉ neighbours to
+/// each of few points.
+pub fn default_perplexity(n_points: usize) -> f64 {
+    ((n_points as f64 - 1.0) / 3.0).min(30.0)
+}
+
+/// The neighbours where no number is asked for: min(N − 1, ⌈3·perplexity⌉).
+///
+/// Beyond three perplexities exp(−β δ²) adds little: van der Maaten 2014, section 4.1.
+pub fn default_neighbors(n_points: usize, perplexity: f64) -> usize {
+    ((3.0 * perplexity).ceil() as usize).min(n_points.saturating_sub(1))
+}
+
+/// The perplexity that cannot quite be reached with k neighbours: k itself, that of the uniform distribution.
+pub fn largest_perplexity(n_neighbors: usize) -> f64 {
+    n_neighbors as f64
+}
+
+/// Whether k neighbours can have this perplexity.
+///
+/// # Errors
+///
+/// Unless 1 ≤ perplexity < k; the message tells the largest.
+pub fn check_perplexity(perplexity: f64, n_neighbors: usize) -> Result<()> {
+    let largest = largest_perplexity(n_neighbors);
+    if (1.0..largest).contains(&perplexity) {
+        return Ok(());
+    }
+    let cause = if perplexity < largest {
+        format!("{perplexity} is less than 1, the perplexity of a single neighbour")
+    } else {
+        format!("{perplexity} is out of reach of {n_neighbors} neighbours a point")
+    };
+    Err(Error::request("perplexity", cause, format!("choose one from 1 to below {largest}")))
+}

@@ -1,0 +1,236 @@
+//! Exact neighbours: every pair of points compared, the k nearest kept.
+//!
+//!     d²_ij = Σ_m (x_im − x_jm)²        the k smallest of each row, j ≠ i, ties to the smaller j
+//!
+//! O(N²M) time, O(N(k + M)) memory. The speed lies in three things: points stand in [`PointBlocks`], coordinate by
+//! coordinate, so that one instruction handles [`LANES`] of them; a block read once serves [`QUERIES`] queries while it
+//! is in the nearest cache; and a distance enters the candidates only if it beats the k-th best so far.
+
+use super::Metric;
+use crate::data::Neighbors;
+use crate::real::{LANES, Real, vectorized};
+use crate::{Error, Result};
+use ndarray::{Array2, ArrayView2};
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// The k nearest other points of every point: [N, M] points to [N, k] neighbours.
+///
+/// Among equal distances the smaller index is nearer; rows are in ascending order of index. Each distance is a sum of M
+/// squares, wrong by at most (M + 2)·u of itself (cosine: of the squared distance of unit vectors, before its square).
+/// The result does not depend on the number of threads.
+///
+/// # Errors
+///
+/// k outside 1 ≤ k < N; a row of zeros for the cosine; squared distances that overflow `T`.
+pub fn exact<T: Real>(points: ArrayView2<'_, T>, k: usize, metric: Metric) -> Result<Neighbors<T>> {
+    let n = points.nrows();
+    if k == 0 || k >= n {
+        return Err(Error::request(
+            "neighbors",
+            format!("{k} of each of {n} points were asked for"),
+            format!("from 1 to {} are possible", n.saturating_sub(1)),
+        ));
+    }
+    let points = metric.prepare(points)?;
+    let blocks = PointBlocks::new(points.view());
+
+    let mut indices = Array2::zeros((n, k));
+    let mut d2 = Array2::from_elem((n, k), T::of(f64::NAN));
+    let rows_of_indices = indices.as_slice_mut().expect("standard layout").par_chunks_mut(QUERIES * k);
+    let rows_of_d2 = d2.as_slice_mut().expect("standard layout").par_chunks_mut(QUERIES * k);
+    let overflowed = query_blocks(n)
+        .zip(rows_of_indices.zip(rows_of_d2))
+        .filter_map(|(queries, (indices, d2))| {
+            let mut nearest: Vec<_> = queries.clone().map(|_| Nearest::new(k, n - 1)).collect();
+            vectorized(
+                #[inline(always)]
+                || blocks.scan(points.view(), queries.clone(), 0..blocks.len(), &mut nearest),
+            );
+            let rows = indices.chunks_exact_mut(k).zip(d2.chunks_exact_mut(k));
+            let complete = nearest.into_iter().zip(rows).map(|(nearest, (i, d2))| nearest.write(metric, i, d2));
+            queries.clone().zip(complete).find_map(|(query, complete)| (!complete).then_some(query))
+        })
+        .min();
+    match overflowed {
+        Some(row) => Err(Error::request(
+            "distances",
+            format!("squared distances from row {row} (counted from 0) are too large for the number type"),
+            "divide the data by its largest value",
+        )),
+        None => Ok(Neighbors { indices, d2 }),
+    }
+}
+
+/// How many queries share the reading of a block of points. With 50 coordinates in `f32` they and the block take
+/// 16 KB, half a nearest cache; 32 and 128 were no faster.
+const QUERIES: usize = 64;
+
+/// How many queries are held in registers against one block of points: 4 × [`LANES`] sums fill half of the sixteen
+/// 256-bit registers in `f32`, and half of the thirty-two 512-bit ones in `f64`.
+const QUERIES_IN_REGISTERS: usize = 4;
+
+/// The blocks of queries that share their readings, in order, in parallel.
+pub(super) fn query_blocks(n_points: usize) -> impl IndexedParallelIterator<Item = Range<usize>> {
+    (0..n_points.div_ceil(QUERIES)).into_par_iter().map(move |block| {
+        let first = block * QUERIES;
+        first..(first + QUERIES).min(n_points)
+    })
+}
+
+/// Points in blocks of [`LANES`], coordinate-major: [⌈N/LANES⌉, M, LANES].
+///
+/// The last block is filled up with points at infinity, which are nobody's neighbours.
+pub(super) struct PointBlocks<T> {
+    n_dims: usize,
+    values: Vec<T>,
+}
+
+impl<T: Real> PointBlocks<T> {
+    /// Lays out [N, M] points.
+    pub(super) fn new(points: ArrayView2<'_, T>) -> Self {
+        let (n, n_dims) = points.dim();
+        let mut values = vec![T::of(f64::INFINITY); n.div_ceil(LANES) * n_dims * LANES];
+        values.par_chunks_mut(n_dims * LANES).enumerate().for_each(|(block, values)| {
+            for (lane, i) in (block * LANES..n.min((block + 1) * LANES)).enumerate() {
+                for (m, &x) in points.row(i).iter().enumerate() {
+                    values[m * LANES + lane] = x;
+                }
+            }
+        });
+        PointBlocks { n_dims, values }
+    }
+
+    /// The number of blocks.
+    pub(super) fn len(&self) -> usize {
+        self.values.len() / (self.n_dims * LANES)
+    }
+
+    /// Offers every point of `blocks` to every query's candidates, in ascending order of index. To be run inside
+    /// [`vectorized`].
+    ///
+    /// `queries` are rows of `points`; `nearest` has one entry a query.
+    #[inline(always)]
+    pub(super) fn scan(
+        &self,
+        points: ArrayView2<'_, T>,
+        queries: Range<usize>,
+        blocks: Range<usize>,
+        nearest: &mut [Nearest<T>],
+    ) {
+        let row = |query: usize| points.row(query.min(queries.end - 1)).to_slice().expect("rows in one piece");
+        // The last group repeats its last query.
+        let groups: Vec<[&[T]; QUERIES_IN_REGISTERS]> = queries
+            .clone()
+            .step_by(QUERIES_IN_REGISTERS)
+            .map(|first| std::array::from_fn(|q| row(first + q)))
+            .collect();
+        for block in blocks {
+            let values = &self.values[block * self.n_dims * LANES..][..self.n_dims * LANES];
+            let (lanes, _) = values.as_chunks::<LANES>();
+            for (g, group) in groups.iter().enumerate() {
+                let d2 = squared_distances(*group, lanes);
+                let members = nearest[g * QUERIES_IN_REGISTERS..].iter_mut().zip(&d2).enumerate();
+                for (q, (nearest, d2)) in members.take(QUERIES_IN_REGISTERS) {
+                    nearest.offer(queries.start + g * QUERIES_IN_REGISTERS + q, block * LANES, d2);
+                }
+            }
+        }
+    }
+}
+
+/// Σ_m (x_m − y_m)² of each query x, [M], and each point y of a block, [M, LANES].
+#[inline(always)]
+fn squared_distances<T: Real>(x: [&[T]; QUERIES_IN_REGISTERS], y: &[[T; LANES]]) -> [[T; LANES]; QUERIES_IN_REGISTERS] {
+    let x = x.map(|x| &x[..y.len()]);
+    let mut d2 = [[T::of(0.0); LANES]; QUERIES_IN_REGISTERS];
+    // By index and a whole array at once: with iterators the sums leave their registers, two to six times slower.
+    for m in 0..y.len() {
+        let y = y[m];
+        for q in 0..QUERIES_IN_REGISTERS {
+            let x = x[q][m];
+            d2[q] = std::array::from_fn(
+                #[inline(always)]
+                |lane| {
+                    let difference = x - y[lane];
+                    d2[q][lane] + difference * difference
+                },
+            );
+        }
+    }
+    d2
+}
+
+/// The k nearest of the points that one query has been offered so far.
+pub(super) struct Nearest<T> {
+    k: usize,
+    /// Only a smaller squared distance can still enter: infinite until k candidates are known, then the k-th best at
+    /// the last sifting.
+    threshold: T,
+    /// At least the k nearest so far, by `capacity` at most; in ascending order of index until the first sifting.
+    candidates: Vec<Candidate<T>>,
+    /// When reached, all but the k nearest are sifted out. Twice k, so that a sifting, linear in it, is paid by k entries.
+    capacity: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Candidate<T> {
+    d2: T,
+    index: u32,
+}
+
+impl<T: Real> Nearest<T> {
+    /// Room for the k nearest of at most `offers` points.
+    pub(super) fn new(k: usize, offers: usize) -> Self {
+        let capacity = (2 * k).max(k + LANES).min(offers + 1);
+        let threshold = T::of(f64::INFINITY);
+        Nearest { k, threshold, candidates: Vec::with_capacity(capacity), capacity }
+    }
+
+    /// Takes in the [`LANES`] points from index `first` on, except `query` itself.
+    ///
+    /// Points must come in ascending order of index: of two at the same distance the one already here is then the
+    /// smaller index, and `<` alone settles ties.
+    #[inline(always)]
+    pub(super) fn offer(&mut self, query: usize, first: usize, d2: &[T; LANES]) {
+        let mut any = false;
+        for &d2 in d2 {
+            any |= d2 < self.threshold;
+        }
+        if any {
+            for (lane, &d2) in d2.iter().enumerate() {
+                if d2 < self.threshold && first + lane != query {
+                    self.candidates.push(Candidate { d2, index: (first + lane) as u32 });
+                    if self.candidates.len() == self.capacity {
+                        self.sift();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Keeps the k nearest candidates.
+    fn sift(&mut self) {
+        if self.candidates.len() > self.k {
+            let nearer = |a: &Candidate<T>, b: &Candidate<T>| a.d2.total_order(&b.d2).then(a.index.cmp(&b.index));
+            let (_, kth, _) = self.candidates.select_nth_unstable_by(self.k - 1, nearer);
+            self.threshold = kth.d2;
+            self.candidates.truncate(self.k);
+        }
+    }
+
+    /// Writes the k nearest, in ascending order of index, with their δ². False, and nothing written, if fewer than k
+    /// had a finite distance.
+    pub(super) fn write(mut self, metric: Metric, indices: &mut [u32], d2: &mut [T]) -> bool {
+        self.sift();
+        if self.candidates.len() < self.k {
+            return false;
+        }
+        self.candidates.sort_unstable_by_key(|candidate| candidate.index);
+        for (candidate, (index, d2)) in self.candidates.iter().zip(indices.iter_mut().zip(d2)) {
+            *index = candidate.index;
+            *d2 = metric.squared(candidate.d2);
+        }
+        true
+    }
+}
