@@ -1,6 +1,6 @@
 //! A plan carried out: the stages in order, each on its backend, each timed.
 
-use crate::data::{Affinities, Dataset};
+use crate::data::Dataset;
 use crate::engine::{self, Cpu, Descent, Device, Outcome, Progress, Schedule};
 use crate::gpu::Gpu;
 use crate::init::{self, principal_components};
@@ -76,13 +76,15 @@ pub fn run(
 
     observe(Event::Stage("neighbours"));
     let clock = Instant::now();
-    let prepared = settings.metric.prepare(points.view())?;
-    let neighbors = knn::neighbors(prepared.view(), plan.neighbors, settings.metric, gpu)?;
+    let neighbors = knn::neighbors(points.view(), plan.neighbors, settings.metric, gpu)?;
     seconds.knn = clock.elapsed().as_secs_f64();
 
     observe(Event::Stage("affinities"));
     let clock = Instant::now();
-    let affinities: Affinities<f32> = affinity::affinities(&neighbors, plan.perplexity as f32, gpu)?;
+    let affinities = match gpu {
+        Some(gpu) => affinity::affinities_gpu(gpu, &neighbors, plan.perplexity as f32)?,
+        None => affinity::affinities(&neighbors, plan.perplexity as f32)?,
+    };
     drop(neighbors);
     seconds.affinity = clock.elapsed().as_secs_f64();
 
@@ -93,6 +95,7 @@ pub fn run(
         (Start::Random, _) => init::Start::Random,
         _ => init::Start::Pca,
     };
+    let prepared = settings.metric.prepare(points.view())?;
     let start = init::start(prepared.view(), &start, plan.dims, plan.seed)?;
     seconds.init = clock.elapsed().as_secs_f64();
 

@@ -41,10 +41,12 @@ fn distances(
 ) {
     let first_q = group.y * BLOCK;
     let first_p = group.x * BLOCK;
-    var sums: array<f32, 16>;
-    for (var c = 0u; c < 16u; c++) {
-        sums[c] = 0.0;
-    }
+    // Sums of this lane's four queries with each of its four points. Four names and no array: an array that is indexed by
+    // a loop counter may land in memory.
+    var with_0 = vec4f();
+    var with_1 = vec4f();
+    var with_2 = vec4f();
+    var with_3 = vec4f();
     for (var start = 0u; start < params.m; start += SIDE) {
         // The tiles of the round before must have been read by all before they are overwritten.
         workgroupBarrier();
@@ -67,24 +69,39 @@ fn distances(
                 query_tile[(local.y + 32u) * PITCH + c],
                 query_tile[(local.y + 48u) * PITCH + c],
             );
-            for (var b = 0u; b < 4u; b++) {
-                let difference = q - point_tile[(local.x + 16u * b) * PITCH + c];
-                let square = difference * difference;
-                sums[b] += square.x;
-                sums[4u + b] += square.y;
-                sums[8u + b] += square.z;
-                sums[12u + b] += square.w;
-            }
+            let from_0 = q - point_tile[local.x * PITCH + c];
+            let from_1 = q - point_tile[(local.x + 16u) * PITCH + c];
+            let from_2 = q - point_tile[(local.x + 32u) * PITCH + c];
+            let from_3 = q - point_tile[(local.x + 48u) * PITCH + c];
+            with_0 += from_0 * from_0;
+            with_1 += from_1 * from_1;
+            with_2 += from_2 * from_2;
+            with_3 += from_3 * from_3;
         }
     }
-    for (var a = 0u; a < 4u; a++) {
-        for (var b = 0u; b < 4u; b++) {
-            let q = first_q + local.y + 16u * a;
-            let p = first_p + local.x + 16u * b;
-            if (q < params.queries && p < params.points) {
-                d2[q * params.n + params.first_point + p] = sums[4u * a + b];
-            }
-        }
+    store_column(first_q + local.y, first_p + local.x, with_0);
+    store_column(first_q + local.y, first_p + local.x + 16u, with_1);
+    store_column(first_q + local.y, first_p + local.x + 32u, with_2);
+    store_column(first_q + local.y, first_p + local.x + 48u, with_3);
+}
+
+// Writes the squared distances of point p from the queries q, q + 16, q + 32 and q + 48.
+fn store_column(q: u32, p: u32, column: vec4f) {
+    if (p >= params.points) {
+        return;
+    }
+    let at = params.first_point + p;
+    if (q < params.queries) {
+        d2[q * params.n + at] = column.x;
+    }
+    if (q + 16u < params.queries) {
+        d2[(q + 16u) * params.n + at] = column.y;
+    }
+    if (q + 32u < params.queries) {
+        d2[(q + 32u) * params.n + at] = column.z;
+    }
+    if (q + 48u < params.queries) {
+        d2[(q + 48u) * params.n + at] = column.w;
     }
 }
 

@@ -81,13 +81,13 @@ impl<'a> Device<'a> {
 
     /// Cuts the long dispatches to the measured pace, if that has moved enough to matter.
     fn cut_dispatches(&mut self) -> Result<()> {
-        let rows = self.pace.rows(self.n, self.n as f64, DISPATCH_SECONDS);
+        let rows = self.pace.rows(self.n, self.n as f64, DISPATCH_SECONDS, exact::TILE);
         let pairs = (rows * self.n) as f64;
         if self.cut > 0.0 && pairs < 2.0 * self.cut && pairs > 0.5 * self.cut {
             return Ok(());
         }
         self.cut = pairs;
-        let most = self.pace.rows(self.edges.len(), EDGE_PAIRS, DISPATCH_SECONDS);
+        let most = self.pace.rows(self.edges.len(), EDGE_PAIRS, DISPATCH_SECONDS, 1);
         self.field.split(self.gpu, &exact::SHADERS[self.dims - 2], &self.points, rows)?;
         self.attraction.split(self.gpu, &self.edges, &self.points, self.dims, most)?;
         self.loss.split(self.gpu, &self.edges, &self.points, self.dims, most)
@@ -102,7 +102,7 @@ impl<'a> Device<'a> {
 impl Descent for Device<'_> {
     fn step(&mut self, phase: &Phase, count: usize) -> Result<usize> {
         self.step.set(self.gpu, phase);
-        let count = self.pace.rows(count, self.pairs(), SUBMIT_SECONDS);
+        let count = self.pace.rows(count, self.pairs(), SUBMIT_SECONDS, 1);
         let started = Instant::now();
         let mut batch = self.gpu.batch();
         for _ in 0..count {

@@ -86,7 +86,7 @@ pub const SHADERS: [Shader; 2] = [
 ];
 
 /// Points that a workgroup shares at a time, as in the shader.
-const TILE: usize = 128;
+pub const TILE: usize = 128;
 
 /// Invocations that keep a large GPU busy; smaller maps are cut into segments of columns to reach it. It decides the
 /// order of the sums, so it is a constant and not a property of the adapter.

@@ -23,10 +23,12 @@ impl Pace {
         Pace { units_per_second, measured: false }
     }
 
-    /// How many of `rows` items, `units` each, fit in `seconds`: from 1 to `rows`.
-    pub fn rows(&self, rows: usize, units: f64, seconds: f64) -> usize {
+    /// How many of `rows` items, `units` each, fit in `seconds`: a multiple of `grain`, or all.
+    ///
+    /// The grain is what the kernel computes at the least: less would cost as much, read as a slow device, and never grow.
+    pub fn rows(&self, rows: usize, units: f64, seconds: f64, grain: usize) -> usize {
         let fitting = self.units_per_second * seconds / units.max(1.0);
-        (fitting as usize).clamp(1, rows.max(1))
+        (fitting as usize / grain * grain).max(grain).min(rows.max(1))
     }
 
     /// The seconds that `units` are expected to take.
@@ -56,11 +58,12 @@ mod tests {
     #[test]
     fn rows_follow_the_measured_rate() {
         let mut pace = Pace::guess(1e6);
-        assert_eq!(pace.rows(1_000_000, 100.0, 0.05), 500);
+        assert_eq!(pace.rows(1_000_000, 100.0, 0.05, 1), 500);
+        assert_eq!(pace.rows(1_000_000, 100.0, 0.05, 64), 448);
         pace.measure(1e6, 0.1);
-        assert_eq!(pace.rows(1_000_000, 100.0, 0.05), 5_000);
-        assert_eq!(pace.rows(10, 1e12, 0.05), 1, "one row at least");
-        assert_eq!(pace.rows(10, 1.0, 0.05), 10, "no more rows than there are");
+        assert_eq!(pace.rows(1_000_000, 100.0, 0.05, 1), 5_000);
+        assert_eq!(pace.rows(1_000, 1e12, 0.05, 64), 64, "one grain at least");
+        assert_eq!(pace.rows(10, 1.0, 0.05, 64), 10, "no more rows than there are");
         for _ in 0..50 {
             pace.measure(1e5, 0.1);
         }
