@@ -68,7 +68,7 @@ pub fn run(
     let clock = Instant::now();
     let points = match plan.pca {
         Some(components) => {
-            Cow::Owned(principal_components(data.points.view(), components, plan.seed)?.scores)
+            Cow::Owned(principal_components(data.points.view(), components)?.scores)
         }
         None => Cow::Borrowed(&data.points),
     };
@@ -96,7 +96,7 @@ pub fn run(
         _ => init::Start::Pca,
     };
     let prepared = settings.metric.prepare(points.view())?;
-    let start = init::start(prepared.view(), &start, plan.dims, plan.seed)?;
+    let start = init::start(prepared.view(), &start, plan.dims, plan.seed)?.points;
     seconds.init = clock.elapsed().as_secs_f64();
 
     observe(Event::Stage("descent"));

@@ -15,11 +15,12 @@ pub mod kernel;
 pub mod objective;
 pub mod field;
 pub mod optimizer;
-//pub mod plan;
+pub mod plan;
 pub mod engine;
+pub mod job;
 pub mod score;
 pub mod render;
-//pub mod cli;
+pub mod cli;
 
 pub use error::{Error, Result};
 
