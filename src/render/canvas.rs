@@ -200,19 +200,26 @@ impl Canvas {
 /// Draws a mark on rows of `width` pixels that begin at row `top` of the page.
 fn draw_mark(inks: &mut [[f32; 3]], width: usize, top: usize, mark: &Mark) {
     let (extent, bottom) = (mark.extent(), (top + inks.len() / width) as f32);
-    let rows = (mark.y - extent).floor().max(top as f32)..(mark.y + extent).ceil().min(bottom);
-    let columns = (mark.x - extent).floor().max(0.0)..(mark.x + extent).ceil().min(width as f32);
+    let pixels = |center: f32, low: f32, high: f32| {
+        let (first, end) = ((center - extent).floor().max(low), (center + extent).ceil().min(high));
+        first as usize..end.max(first) as usize
+    };
+    // Off the page to the right or the bottom there is nothing to draw, and no such pixel to name.
+    if mark.x - extent >= width as f32 || mark.y - extent >= bottom {
+        return;
+    }
     let color = mark.color.map(f32::from);
-    for row in rows.start as usize..rows.end.max(0.0) as usize {
+    for row in pixels(mark.y, top as f32, bottom) {
         let line = &mut inks[(row - top) * width..][..width];
-        for column in columns.start as usize..columns.end.max(0.0) as usize {
+        let columns = pixels(mark.x, 0.0, width as f32);
+        for (pixel, column) in line[columns.clone()].iter_mut().zip(columns) {
             let (x, y) = (column as f32 + 0.5 - mark.x, row as f32 + 0.5 - mark.y);
             let distance = mark.shape.distance(x, y, mark.radius);
             let cover = |distance: f32| (0.5 - distance).clamp(0.0, 1.0) * mark.opacity;
             if mark.rim > 0.0 {
-                lay(&mut line[column], [255.0; 3], cover(distance - mark.rim));
+                lay(pixel, [255.0; 3], cover(distance - mark.rim));
             }
-            lay(&mut line[column], color, cover(distance));
+            lay(pixel, color, cover(distance));
         }
     }
 }

@@ -25,7 +25,7 @@ use std::path::Path;
 pub struct Map<'a> {
     /// [N, d] finite coordinates, d = 2 or 3.
     pub points: ArrayView2<'a, f32>,
-    /// [N] labels, if there are any.
+    /// `[N]` labels, if there are any.
     pub labels: Option<&'a Labels>,
     /// Shown above the picture; empty for none.
     pub title: &'a str,

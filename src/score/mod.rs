@@ -10,7 +10,7 @@ use rayon::prelude::*;
 /// Leave-one-out label accuracy of a map: the share of points whose label is the majority label of the `k` nearest in
 /// the map, the point itself excluded; majority ties go to the smaller label.
 ///
-/// `map` is [N, d] with a small d, `labels` is [N]; of fewer than k + 1 points all others are asked. The work grows
+/// `map` is [N, d] with a small d, `labels` is `[N]`; of fewer than k + 1 points all others are asked. The work grows
 /// about as N^(3/2) for maps that spread in both directions.
 ///
 /// # Panics
@@ -69,7 +69,7 @@ struct Sorted {
     order: Vec<usize>,
     /// Where each point of the map is in `order`.
     rank: Vec<usize>,
-    /// [N] sorted coordinates, 0 for the axes that a map lacks.
+    /// Sorted coordinates, d numbers a point.
     points: Vec<Vec<f64>>,
 }
 
@@ -93,25 +93,23 @@ impl Sorted {
         let here = &self.points[self.rank[i]];
         let mut nearest = Nearest::new(k);
         let (mut below, mut above) = (self.rank[i], self.rank[i] + 1);
-        // Squared distances along the first axis to the next candidate on either side.
-        let gap2 =
-            |place: Option<usize>| place.and_then(|p| self.points.get(p)).map(|there| (there[0] - here[0]).powi(2));
+        // Squared distance along the first axis to the next candidate on one side; infinite past the end.
+        let gap2 = |place: Option<usize>| {
+            place.and_then(|place| self.points.get(place)).map_or(f64::INFINITY, |there| (there[0] - here[0]).powi(2))
+        };
         loop {
             let (gap2_below, gap2_above) = (gap2(below.checked_sub(1)), gap2(Some(above)));
-            let (place, gap2) = match (gap2_below, gap2_above) {
-                (None, None) => break,
-                (Some(gap), other) if other.is_none_or(|other| gap <= other) => (below - 1, gap),
-                (_, Some(gap)) => (above, gap),
-                (Some(_), None) => unreachable!("the first pattern takes it"),
-            };
-            if gap2 > nearest.reach() {
+            let gap2 = gap2_below.min(gap2_above);
+            if gap2 > nearest.reach() || gap2 == f64::INFINITY {
                 break;
             }
-            if place < below {
-                below -= 1
+            let place = if gap2_below <= gap2_above {
+                below -= 1;
+                below
             } else {
-                above += 1
-            }
+                above += 1;
+                above - 1
+            };
             let d2 = here.iter().zip(&self.points[place]).map(|(a, b)| (a - b) * (a - b)).sum();
             nearest.offer(d2, self.order[place]);
         }
