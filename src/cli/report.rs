@@ -6,7 +6,6 @@ use crate::job::{Done, Seconds};
 use crate::plan::Plan;
 use crate::render;
 use serde::Serialize;
-use std::io::Write;
 use std::path::Path;
 
 /// A report of `nearfield embed`.
