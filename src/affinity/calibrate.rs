@@ -156,8 +156,10 @@ params! {
 }
 
 /// The twin.
-pub const SHADER: Shader =
-    Shader { parts: &[wgsl!("lib/dispatch.wgsl"), wgsl!("affinity/calibrate.wgsl")], params: CalibrateParams::STRUCTURE };
+pub const SHADER: Shader = Shader {
+    parts: &[wgsl!("lib/dispatch.wgsl"), wgsl!("affinity/calibrate.wgsl")],
+    params: CalibrateParams::STRUCTURE,
+};
 
 /// Rows that a workgroup calibrates, as in the shader.
 const GROUP: usize = 64;

@@ -197,8 +197,10 @@ params! {
 }
 
 /// The twin.
-pub const SHADER: Shader =
-    Shader { parts: &[wgsl!("lib/dispatch.wgsl"), wgsl!("affinity/symmetrize.wgsl")], params: SymmetrizeParams::STRUCTURE };
+pub const SHADER: Shader = Shader {
+    parts: &[wgsl!("lib/dispatch.wgsl"), wgsl!("affinity/symmetrize.wgsl")],
+    params: SymmetrizeParams::STRUCTURE,
+};
 
 /// Edges that one dispatch looks up: some 20 ms on a software adapter.
 const DISPATCH_EDGES: usize = 1 << 20;
@@ -215,7 +217,11 @@ struct Shard {
 ///
 /// # Errors
 /// Any fault of the device.
-pub fn symmetrize_gpu(gpu: &Gpu, neighbors: &Neighbors<f32>, conditionals: &Conditionals<f32>) -> Result<Affinities<f32>> {
+pub fn symmetrize_gpu(
+    gpu: &Gpu,
+    neighbors: &Neighbors<f32>,
+    conditionals: &Conditionals<f32>,
+) -> Result<Affinities<f32>> {
     let (n, k) = conditionals.p.dim();
     let indices = neighbors.indices.as_standard_layout();
     let indices = indices.as_slice().expect("standard layout");
