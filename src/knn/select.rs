@@ -1,6 +1,8 @@
 //! Exact neighbours: every pair of points compared, the k nearest kept.
 //!
-//!     d²_ij = Σ_m (x_im − x_jm)²        the k smallest of each row, j ≠ i, ties to the smaller j
+//! ```text
+//! d²_ij = Σ_m (x_im − x_jm)²        the k smallest of each row, j ≠ i, ties to the smaller j
+//! ```
 //!
 //! O(N²M) time, O(N(k + M)) memory. The speed lies in three things: points stand in [`PointBlocks`], coordinate by
 //! coordinate, so that one instruction handles [`LANES`] of them; a block read once serves [`QUERIES`] queries while it
@@ -132,7 +134,7 @@ impl<T: Real> PointBlocks<T> {
     }
 }
 
-/// Σ_m (x_m − y_m)² of each query x, [M], and each point y of a block, [M, LANES].
+/// Σ_m (x_m − y_m)² of each query x, `[M]`, and each point y of a block, [M, LANES].
 #[inline(always)]
 fn squared_distances<T: Real>(x: [&[T]; QUERIES_IN_REGISTERS], y: &[[T; LANES]]) -> [[T; LANES]; QUERIES_IN_REGISTERS] {
     let x = x.map(|x| &x[..y.len()]);
