@@ -67,9 +67,7 @@ pub fn run(
     observe(Event::Stage("pca"));
     let clock = Instant::now();
     let points = match plan.pca {
-        Some(components) => {
-            Cow::Owned(principal_components(data.points.view(), components)?.scores)
-        }
+        Some(components) => Cow::Owned(principal_components(data.points.view(), components)?.scores),
         None => Cow::Borrowed(&data.points),
     };
     seconds.pca = clock.elapsed().as_secs_f64();
@@ -111,8 +109,7 @@ pub fn run(
         Some(gpu) => Box::new(Device::new(gpu, &affinities, start)?),
         None => Box::new(Cpu::new(&affinities, start)),
     };
-    let outcome =
-        engine::descend(descent.as_mut(), &schedule, &mut |progress| observe(Event::Progress(progress)))?;
+    let outcome = engine::descend(descent.as_mut(), &schedule, &mut |progress| observe(Event::Progress(progress)))?;
     seconds.descend = clock.elapsed().as_secs_f64();
     Ok(Done { outcome, unreached: affinities.unreached, edges: affinities.indices.len(), seconds })
 }

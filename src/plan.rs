@@ -296,7 +296,11 @@ fn resolve_neighbors(settings: &Settings, n: usize, notes: &mut Vec<String>) -> 
         }
         Count::All if n > DENSE_POINTS => {
             let cause = format!("all others of {n} points are {} pairs", n * most);
-            return Err(Error::request("--neighbors all", cause, format!("give a number; `all` goes up to {DENSE_POINTS} points")));
+            return Err(Error::request(
+                "--neighbors all",
+                cause,
+                format!("give a number; `all` goes up to {DENSE_POINTS} points"),
+            ));
         }
         Count::Of(count) => count,
         Count::All | Count::Auto => most,
@@ -336,10 +340,7 @@ fn phases(settings: &Settings, n: usize) -> Result<Vec<Phase>> {
         learning_rate: settings.learning_rate.unwrap_or_else(|| optimizer::learning_rate(n, exaggeration)),
         momentum: settings.momentum,
     };
-    let all = [
-        phase(early, settings.exaggeration),
-        phase(settings.iterations - early, settings.late_exaggeration),
-    ];
+    let all = [phase(early, settings.exaggeration), phase(settings.iterations - early, settings.late_exaggeration)];
     Ok(all.into_iter().filter(|phase| phase.iterations > 0).collect())
 }
 

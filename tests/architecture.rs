@@ -54,10 +54,17 @@ fn backward_uses(module: &str, text: &str, modules: &[String]) -> Vec<String> {
             }
             // `crate::{a, b::c}` names several, `crate::a::b` one.
             let names: Vec<&str> = match rest.strip_prefix('{') {
-                Some(list) => list.split(['{', '}', ',']).map(|name| name.trim().split("::").next().unwrap_or("")).collect(),
+                Some(list) => {
+                    list.split(['{', '}', ',']).map(|name| name.trim().split("::").next().unwrap_or("")).collect()
+                }
                 None => rest.split(|c: char| !c.is_alphanumeric() && c != '_').take(1).collect(),
             };
-            wrong.extend(names.iter().filter(|name| place(name).is_some_and(|other| other > own)).map(|name| format!("{module} uses {name}: {line}")));
+            wrong.extend(
+                names
+                    .iter()
+                    .filter(|name| place(name).is_some_and(|other| other > own))
+                    .map(|name| format!("{module} uses {name}: {line}")),
+            );
         }
     }
     wrong
@@ -137,7 +144,8 @@ fn shader_table() -> Vec<[String; 5]> {
     let text = fs::read_to_string(root().join("shaders/README.md")).expect("shaders/README.md");
     let rows = text.lines().filter(|line| line.starts_with("| `"));
     rows.map(|row| {
-        let cells: Vec<String> = row.trim_matches('|').split('|').map(|cell| cell.trim().trim_matches('`').to_owned()).collect();
+        let cells: Vec<String> =
+            row.trim_matches('|').split('|').map(|cell| cell.trim().trim_matches('`').to_owned()).collect();
         cells.try_into().unwrap_or_else(|cells| panic!("a row has five cells: {cells:?}"))
     })
     .collect()
@@ -159,7 +167,8 @@ fn the_shader_table_lists_every_entry_point() {
             }
         }
     }
-    let listed: BTreeSet<(String, String)> = shader_table().into_iter().map(|[file, entry, ..]| (file, entry)).collect();
+    let listed: BTreeSet<(String, String)> =
+        shader_table().into_iter().map(|[file, entry, ..]| (file, entry)).collect();
     assert_eq!(written, listed, "shaders/README.md and the tree differ");
 }
 
@@ -169,7 +178,8 @@ fn the_shader_table_names_what_exists() {
     assert!(table.len() > 5);
     for [file, entry, host, twin, test] in table {
         for (place, what) in [(host, "host"), (twin, "twin"), (test, "test")] {
-            let (path, function) = place.split_once(':').unwrap_or_else(|| panic!("{file}:{entry}: {what} is FILE:FUNCTION"));
+            let (path, function) =
+                place.split_once(':').unwrap_or_else(|| panic!("{file}:{entry}: {what} is FILE:FUNCTION"));
             let text = fs::read_to_string(root().join(path)).unwrap_or_else(|_| panic!("{file}: no {path}"));
             assert!(text.contains(&format!("fn {function}")), "{file}:{entry}: {path} has no fn {function}");
         }

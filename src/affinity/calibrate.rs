@@ -1,7 +1,9 @@
 //! The precision β of every point at which its neighbours have the perplexity asked for.
 //!
-//!     H(β) = ln Z + β Σ_j e_j w_j / Z        w_j = exp(−β e_j),  Z = Σ_j w_j,  e_j = δ_ij² − min_l δ_il² ≥ 0
-//!     dH/d ln β = −β² Var(e)                 Var(e) = Σ_j e_j² w_j / Z − (Σ_j e_j w_j / Z)²
+//! ```text
+//! H(β) = ln Z + β Σ_j e_j w_j / Z        w_j = exp(−β e_j),  Z = Σ_j w_j,  e_j = δ_ij² − min_l δ_il² ≥ 0
+//! dH/d ln β = −β² Var(e)                 Var(e) = Σ_j e_j² w_j / Z − (Σ_j e_j w_j / Z)²
+//! ```
 //!
 //! With the smallest δ² subtracted the largest w is 1: nothing overflows and Z ≥ 1. H falls from ln k at β = 0 to the
 //! logarithm of the number of nearest neighbours tied at β → ∞, and as a function of ln β looks the same at every scale
@@ -156,8 +158,10 @@ params! {
 }
 
 /// The twin.
-pub const SHADER: Shader =
-    Shader { parts: &[wgsl!("lib/dispatch.wgsl"), wgsl!("affinity/calibrate.wgsl")], params: CalibrateParams::STRUCTURE };
+pub const SHADER: Shader = Shader {
+    parts: &[wgsl!("lib/dispatch.wgsl"), wgsl!("affinity/calibrate.wgsl")],
+    params: CalibrateParams::STRUCTURE,
+};
 
 /// Rows that a workgroup calibrates, as in the shader.
 const GROUP: usize = 64;

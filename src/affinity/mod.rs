@@ -1,13 +1,15 @@
 //! How strongly each point holds on to its neighbours: p, from δ².
 //!
-//!     p_j|i = exp(−β_i δ_ij²) / Σ_l exp(−β_i δ_il²)          over i's neighbours, β_i such that
-//!     H_i   = −Σ_j p_j|i ln p_j|i = ln(perplexity)            (Hinton & Roweis 2002, section 2)
-//!     p_ij  = (p_j|i + p_i|j) / 2N                            (van der Maaten & Hinton 2008, section 3.1)
+//! ```text
+//! p_j|i = exp(−β_i δ_ij²) / Σ_l exp(−β_i δ_il²)          over i's neighbours, β_i such that
+//! H_i   = −Σ_j p_j|i ln p_j|i = ln(perplexity)            (Hinton & Roweis 2002, section 2)
+//! p_ij  = (p_j|i + p_i|j) / 2N                            (van der Maaten & Hinton 2008, section 3.1)
+//! ```
 //!
 //! Perplexity is the effective number of neighbours of a point. The joint distribution keeps the union of the
 //! neighbour edges and is stored scaled by N, so that no entry becomes small because there are many points.
 //!
-//! [`calibrate`] finds β and p_j|i, [`symmetrize`] makes p_ij of them, [`affinities`] does both.
+//! [`calibrate()`] finds β and p_j|i, [`symmetrize()`] makes p_ij of them, [`affinities`] does both.
 
 pub mod calibrate;
 pub mod symmetrize;

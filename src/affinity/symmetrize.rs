@@ -1,6 +1,8 @@
 //! The joint distribution from the conditional ones, over the union of the neighbour edges.
 //!
-//!     N·p_ij = (p_j|i + p_i|j) / 2           p_j|i = 0 where j is not among i's neighbours
+//! ```text
+//! N·p_ij = (p_j|i + p_i|j) / 2           p_j|i = 0 where j is not among i's neighbours
+//! ```
 //!
 //! Row i of the result is the merging of two ascending lists: i's neighbours, and those who have i as a neighbour. The
 //! second is a row of the transpose, made by counting. O(Nk) time and memory; sums have two terms, so nothing depends on
@@ -47,7 +49,7 @@ pub fn symmetrize<T: Real>(neighbors: &Neighbors<T>, conditionals: &Conditionals
     joint
 }
 
-/// A sparse matrix in compressed rows: row i holds the entries offsets[i]..offsets[i + 1].
+/// A sparse matrix in compressed rows: row i holds the entries from offsets(i) up to offsets(i + 1).
 struct Rows<'a, T> {
     offsets: &'a [usize],
     indices: &'a [u32],
@@ -197,8 +199,10 @@ params! {
 }
 
 /// The twin.
-pub const SHADER: Shader =
-    Shader { parts: &[wgsl!("lib/dispatch.wgsl"), wgsl!("affinity/symmetrize.wgsl")], params: SymmetrizeParams::STRUCTURE };
+pub const SHADER: Shader = Shader {
+    parts: &[wgsl!("lib/dispatch.wgsl"), wgsl!("affinity/symmetrize.wgsl")],
+    params: SymmetrizeParams::STRUCTURE,
+};
 
 /// Edges that one dispatch looks up: some 20 ms on a software adapter.
 const DISPATCH_EDGES: usize = 1 << 20;
@@ -215,7 +219,11 @@ struct Shard {
 ///
 /// # Errors
 /// Any fault of the device.
-pub fn symmetrize_gpu(gpu: &Gpu, neighbors: &Neighbors<f32>, conditionals: &Conditionals<f32>) -> Result<Affinities<f32>> {
+pub fn symmetrize_gpu(
+    gpu: &Gpu,
+    neighbors: &Neighbors<f32>,
+    conditionals: &Conditionals<f32>,
+) -> Result<Affinities<f32>> {
     let (n, k) = conditionals.p.dim();
     let indices = neighbors.indices.as_standard_layout();
     let indices = indices.as_slice().expect("standard layout");

@@ -59,6 +59,5 @@ fn text(found: &[Adapter]) -> Result<String> {
 pub fn bytes(count: u64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"];
     let unit = (0..units.len() - 1).take_while(|unit| count >> (10 * (unit + 1)) > 0).count();
-    format!("{:.4} {}", count as f64 / (1_u64 << (10 * unit)) as f64, units[unit])
-        .replace(".0000", "")
+    format!("{:.4} {}", count as f64 / (1_u64 << (10 * unit)) as f64, units[unit]).replace(".0000", "")
 }

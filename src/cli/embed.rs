@@ -51,7 +51,9 @@ pub fn run(arguments: &Embed) -> Result<End> {
     listen();
     let mut display = Display::new();
     let mut notes = vec![match (&gpu, &arguments.device) {
-        (Some(gpu), _) => format!("computing on {} ({}, {})", gpu.adapter().name, gpu.adapter().device_type, gpu.adapter().backend),
+        (Some(gpu), _) => {
+            format!("computing on {} ({}, {})", gpu.adapter().name, gpu.adapter().device_type, gpu.adapter().backend)
+        }
         (None, gpu::Choice::Auto) => "computing on the CPU: there is no hardware GPU adapter".to_owned(),
         (None, _) => "computing on the CPU".to_owned(),
     }];
@@ -109,7 +111,11 @@ fn check_outputs(arguments: &Embed) -> Result<()> {
     let mut seen: Vec<&PathBuf> = Vec::new();
     for path in arguments.outputs.iter().chain(&arguments.report) {
         if seen.contains(&path) {
-            return Err(Error::request(path.display(), "is named twice as an output", "give each output a name of its own"));
+            return Err(Error::request(
+                path.display(),
+                "is named twice as an output",
+                "give each output a name of its own",
+            ));
         }
         seen.push(path);
     }
@@ -139,7 +145,9 @@ fn write_maps(arguments: &Embed, data: &Dataset, settings: &Settings, plan: &Pla
 fn title(input: &str) -> String {
     match input.strip_prefix("sample:") {
         Some(name) => name.to_owned(),
-        None => PathBuf::from(input).file_name().map_or_else(|| input.to_owned(), |name| name.to_string_lossy().into_owned()),
+        None => PathBuf::from(input)
+            .file_name()
+            .map_or_else(|| input.to_owned(), |name| name.to_string_lossy().into_owned()),
     }
 }
 

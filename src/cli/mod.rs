@@ -63,9 +63,8 @@ fn arguments_refused(error: &clap::Error) -> ExitCode {
     }
     // clap writes paragraphs: the cause (with a list below it), tips, then usage, which `--help` shows better.
     let paragraphs = text.split("\n\n").map(str::trim).filter(|part| !part.is_empty() && !part.starts_with("Usage:"));
-    let (tips, causes): (Vec<&str>, Vec<&str>) = paragraphs
-        .filter(|part| !part.starts_with("For more information"))
-        .partition(|part| part.starts_with("tip:"));
+    let (tips, causes): (Vec<&str>, Vec<&str>) =
+        paragraphs.filter(|part| !part.starts_with("For more information")).partition(|part| part.starts_with("tip:"));
     let tip = tips.first().map_or("see `nearfield --help`", |tip| tip.trim_start_matches("tip:").trim());
     complain(&Error::request("arguments", causes.join(", "), tip));
     ExitCode::from(2)

@@ -51,7 +51,8 @@ impl Display {
                     bar.set_length(progress.iterations as u64);
                 }
                 bar.set_position(progress.iteration as u64);
-                let objective = self.objective.map_or_else(String::new, |objective| format!("objective {objective:.4}, "));
+                let objective =
+                    self.objective.map_or_else(String::new, |objective| format!("objective {objective:.4}, "));
                 bar.set_message(format!("{objective}{} left", human(left)));
             }
             (None, Some(reading)) => line(&format!(

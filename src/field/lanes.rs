@@ -1,8 +1,9 @@
 //! The exact field at the speed of the vector units: the sum of [`exact`](super::exact::exact), many pairs at a time.
 //!
-//! Coordinates are laid out one after another, each inner loop handles [`LANES`] points j side by side in its own
-//! accumulators, and two rows i share every load. Sums are formed over blocks of 1,024 points that stay in the first
-//! cache and then added, so that rounding grows with 64 + N/1024. About 12 operations a pair, one of them a division.
+//! Blocks of 1,024 points j that stay in the first cache are gone through twice: once for the weights, a loop that the
+//! compiler vectorises because every pass writes its own place, and once for the sums, in [`LANES`] separate accumulators.
+//! Sums of blocks are formed apart, so that rounding grows with 64 + N/1024. About 12 operations a pair, one of them a
+//! division.
 
 use super::FieldSums;
 use crate::kernel::Kernel;
@@ -10,8 +11,8 @@ use crate::real::{LANES, Real, vectorized};
 use ndarray::{Array1, Array2, ArrayView2};
 use rayon::prelude::*;
 
-/// Chunks of [`LANES`] points whose sums are formed apart.
-const BLOCK_CHUNKS: usize = 64;
+/// Points whose sums are formed apart, a multiple of [`LANES`].
+const BLOCK: usize = 1024;
 
 /// Rows that a task computes at a time.
 const TASK_ROWS: usize = 32;
@@ -28,83 +29,84 @@ pub fn exact<T: Real, K: Kernel<T>>(points: ArrayView2<T>, kernel: K) -> FieldSu
 
 fn in_dims<T: Real, K: Kernel<T>, const D: usize>(points: ArrayView2<T>, kernel: K) -> FieldSums<T> {
     let n = points.nrows();
-    let chunks = n.div_ceil(LANES);
-    let mut coordinates = vec![[[T::of(0.0); LANES]; D]; chunks];
-    for (j, row) in points.outer_iter().enumerate() {
-        for c in 0..D {
-            coordinates[j / LANES][c][j % LANES] = row[c];
-        }
-    }
-    let mut sums = vec![([T::of(0.0); D], T::of(0.0)); n];
+    let columns: [Vec<T>; D] = std::array::from_fn(|c| points.column(c).to_vec());
+    let mut sums = vec![Sum::<T, D>::zero(); n];
     sums.par_chunks_mut(TASK_ROWS).enumerate().for_each(|(task, rows)| {
         vectorized(
             #[inline(always)]
             || {
                 for (r, row) in rows.iter_mut().enumerate() {
-                    *row = one_row(task * TASK_ROWS + r, n, &coordinates, kernel);
+                    *row = one_row(task * TASK_ROWS + r, &columns, kernel);
                 }
             },
         );
     });
     FieldSums {
-        force: Array2::from_shape_fn((n, D), |(i, c)| sums[i].0[c]),
-        weight: sums.iter().map(|sum| sum.1).collect::<Array1<T>>(),
+        force: Array2::from_shape_fn((n, D), |(i, c)| sums[i].force[c]),
+        weight: sums.iter().map(|sum| sum.weight).collect::<Array1<T>>(),
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Sum<T, const D: usize> {
+    force: [T; D],
+    weight: T,
+}
+
+impl<T: Real, const D: usize> Sum<T, D> {
+    fn zero() -> Self {
+        Sum { force: [T::of(0.0); D], weight: T::of(0.0) }
     }
 }
 
 #[inline(always)]
-fn one_row<T: Real, K: Kernel<T>, const D: usize>(
-    i: usize,
-    n: usize,
-    coordinates: &[[[T; LANES]; D]],
-    kernel: K,
-) -> ([T; D], T) {
+fn one_row<T: Real, K: Kernel<T>, const D: usize>(i: usize, columns: &[Vec<T>; D], kernel: K) -> Sum<T, D> {
     let zero = T::of(0.0);
-    let y_i: [T; D] = std::array::from_fn(|c| coordinates[i / LANES][c][i % LANES]);
-    let mut force = [zero; D];
-    let mut weight = zero;
-    for (block, chunks) in coordinates.chunks(BLOCK_CHUNKS).enumerate() {
-        let mut forces = [[zero; LANES]; D];
-        let mut weights = [zero; LANES];
-        for (chunk, y) in chunks.iter().enumerate() {
-            let first = (block * BLOCK_CHUNKS + chunk) * LANES;
-            let differences: [[T; LANES]; D] = std::array::from_fn(|c| std::array::from_fn(|l| y_i[c] - y[c][l]));
-            let mut d2 = [zero; LANES];
-            for difference in &differences {
-                for l in 0..LANES {
-                    d2[l] += difference[l] * difference[l];
-                }
-            }
-            let mut w: [T; LANES] = std::array::from_fn(|l| kernel.weight(d2[l]));
-            if first + LANES > n || (first..first + LANES).contains(&i) {
-                // The point itself and the padding behind the last point have no weight.
-                for (l, w) in w.iter_mut().enumerate() {
-                    if first + l >= n || first + l == i {
-                        *w = zero;
-                    }
-                }
-            }
-            let pull: [T; LANES] = std::array::from_fn(|l| w[l] * kernel.slope(d2[l]));
+    let n = columns[0].len();
+    let y_i: [T; D] = std::array::from_fn(|c| columns[c][i]);
+    let mut total = Sum::zero();
+    let mut weights = [zero; BLOCK];
+    let mut pulls = [zero; BLOCK];
+    for first in (0..n).step_by(BLOCK) {
+        let length = BLOCK.min(n - first);
+        let block: [&[T]; D] = std::array::from_fn(|c| &columns[c][first..first + length]);
+        let (weights, pulls) = (&mut weights[..length], &mut pulls[..length]);
+        for j in 0..length {
+            let mut d2 = zero;
             for c in 0..D {
-                for l in 0..LANES {
-                    forces[c][l] += pull[l] * differences[c][l];
-                }
+                let difference = y_i[c] - block[c][j];
+                d2 += difference * difference;
             }
-            for l in 0..LANES {
-                weights[l] += w[l];
-            }
+            let weight = kernel.weight(d2);
+            weights[j] = weight;
+            pulls[j] = weight * kernel.slope(d2);
         }
+        if (first..first + length).contains(&i) {
+            weights[i - first] = zero;
+            pulls[i - first] = zero;
+        }
+        total.weight += in_lanes(weights, |w, _| w, weights);
         for c in 0..D {
-            force[c] += fold(forces[c]);
+            total.force[c] += in_lanes(pulls, |pull, y| pull * (y_i[c] - y), block[c]);
         }
-        weight += fold(weights);
     }
-    (force, weight)
+    total
 }
 
-/// The sum of the lanes, by halves.
+/// Σ term(a_j, b_j), in [`LANES`] parts.
 #[inline(always)]
-fn fold<T: Real>(mut lanes: [T; LANES]) -> T {
+fn in_lanes<T: Real>(a: &[T], term: impl Fn(T, T) -> T, b: &[T]) -> T {
+    let mut lanes = [T::of(0.0); LANES];
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    for (a, b) in a.iter().zip(b) {
+        for l in 0..LANES {
+            lanes[l] += term(a[l], b[l]);
+        }
+    }
+    for (l, (&a, &b)) in a_rest.iter().zip(b_rest).enumerate() {
+        lanes[l] += term(a, b);
+    }
+    // By halves.
     let mut half = LANES / 2;
     while half > 0 {
         for l in 0..half {

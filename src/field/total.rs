@@ -90,12 +90,12 @@ impl TotalPass {
         let params = gpu.uniform("total params", &params)?;
         let reduced = gpu.zeros::<[f32; 4]>("partial totals", partials)?;
         let totals = gpu.zeros("totals", 1)?;
-        let partial = gpu.kernel(shader, "partial")?.bind(
-            gpu,
-            &[("params", &params), ("points", points), ("sums", sums), ("partials", &reduced)],
-        )?;
-        let total =
-            gpu.kernel(shader, "total")?.bind(gpu, &[("params", &params), ("partials", &reduced), ("totals", &totals)])?;
+        let partial = gpu
+            .kernel(shader, "partial")?
+            .bind(gpu, &[("params", &params), ("points", points), ("sums", sums), ("partials", &reduced)])?;
+        let total = gpu
+            .kernel(shader, "total")?
+            .bind(gpu, &[("params", &params), ("partials", &reduced), ("totals", &totals)])?;
         Ok(TotalPass { totals, partial, total, partials })
     }
 

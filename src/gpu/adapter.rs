@@ -56,7 +56,9 @@ impl FromStr for Choice {
             "cpu" => Choice::Cpu,
             "gpu" => Choice::Gpu,
             _ => match text.strip_prefix("gpu:") {
-                Some(index) => Choice::Index(index.parse().map_err(|_| format!("`{index}` is not an adapter's number"))?),
+                Some(index) => {
+                    Choice::Index(index.parse().map_err(|_| format!("`{index}` is not an adapter's number"))?)
+                }
                 None => Choice::Name(text.to_owned()),
             },
         })
@@ -99,7 +101,11 @@ fn describe(index: usize, handle: wgpu::Adapter) -> Adapter {
         index,
         name: info.name,
         backend: info.backend.to_string(),
-        driver: [info.driver, info.driver_info].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" "),
+        driver: [info.driver, info.driver_info]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join(" "),
         device_type,
         limits: vec![
             ("largest binding", offered.max_storage_buffer_binding_size),
@@ -144,7 +150,8 @@ pub fn choose<'a>(choice: &Choice, adapters: &'a [Adapter]) -> Result<Option<&'a
         },
         Choice::Name(name) => {
             let name = name.to_lowercase();
-            let named = adapters.iter().filter(|adapter| adapter.name.to_lowercase().contains(&name)).collect::<Vec<_>>();
+            let named =
+                adapters.iter().filter(|adapter| adapter.name.to_lowercase().contains(&name)).collect::<Vec<_>>();
             match named[..] {
                 [] => refuse("no such adapter"),
                 [adapter] => Ok(Some(adapter)),

@@ -84,10 +84,18 @@ impl Faults {
             ));
         }
         if let Some(message) = seen(&self.exhausted) {
-            return Err(Error::device_memory(what, format!("out of memory ({message})"), "use --device cpu or a smaller job"));
+            return Err(Error::device_memory(
+                what,
+                format!("out of memory ({message})"),
+                "use --device cpu or a smaller job",
+            ));
         }
         if let Some(message) = seen(&self.complaint) {
-            return Err(Error::job(what, format!("the driver refused a command ({message})"), "use --device cpu and report this"));
+            return Err(Error::job(
+                what,
+                format!("the driver refused a command ({message})"),
+                "use --device cpu and report this",
+            ));
         }
         Ok(())
     }

@@ -86,8 +86,10 @@ impl Gpu {
                 other => faults.complain(other.to_string()),
             })
         });
-        let binding_limit =
-            options.binding_limit.unwrap_or(required_limits.max_storage_buffer_binding_size).min(required_limits.max_buffer_size);
+        let binding_limit = options
+            .binding_limit
+            .unwrap_or(required_limits.max_storage_buffer_binding_size)
+            .min(required_limits.max_buffer_size);
         Ok(Gpu { device, queue, adapter: adapter.clone(), faults, kernels: Mutex::default(), binding_limit })
     }
 

@@ -104,14 +104,16 @@ impl Shader {
     pub fn entry_points(&self) -> Result<Vec<(String, Vec<String>)>> {
         let reflection = self.reflect()?;
         let names = reflection.module.entry_points.iter().map(|entry| entry.name.clone());
-        Ok(names.map(|name| (name.clone(), reflection.slots(&name).into_iter().map(|slot| slot.name).collect())).collect())
+        Ok(names
+            .map(|name| (name.clone(), reflection.slots(&name).into_iter().map(|slot| slot.name).collect()))
+            .collect())
     }
 
     pub(super) fn reflect(&self) -> Result<Reflection> {
-        let text = self.parts.iter().map(|part| format!("// {}\n{}", part.path, part.text)).collect::<Vec<_>>().join("\n");
+        let text =
+            self.parts.iter().map(|part| format!("// {}\n{}", part.path, part.text)).collect::<Vec<_>>().join("\n");
         let fail = |cause: String| Error::job(format!("shader {}", self.name()), cause, "report this");
-        let module =
-            naga::front::wgsl::parse_str(&text).map_err(|error| fail(error.emit_to_string(&text)))?;
+        let module = naga::front::wgsl::parse_str(&text).map_err(|error| fail(error.emit_to_string(&text)))?;
         let mut validator =
             naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::empty());
         let info = validator.validate(&module).map_err(|error| fail(error.emit_to_string(&text)))?;

@@ -3,7 +3,9 @@
 //! A = X − 1 m̄ᵀ is [N, M]. Write L for A if it is at least as tall as wide and for Aᵀ if not: [long, short]. L is widened
 //! from `f32` one slab of rows at a time:
 //!
-//!     LᵀL = Σ_slabs SᵀS        LᵀL Q = Σ_slabs Sᵀ(S Q)        L Q = slab over slab S Q
+//! ```text
+//! LᵀL = Σ_slabs SᵀS        LᵀL Q = Σ_slabs Sᵀ(S Q)        L Q = slab over slab S Q
+//! ```
 //!
 //! Each product is cut into panels of the *result*, which threads share, and each panel sums over the slabs in order:
 //! the bytes do not depend on the number of threads.
@@ -39,7 +41,7 @@ impl<'a> Centred<'a> {
         Centred { points, mean: sum / points.nrows() as f64 }
     }
 
-    /// [M] m̄.
+    /// `[M]` m̄.
     pub(super) fn mean(&self) -> &Array1<f64> {
         &self.mean
     }

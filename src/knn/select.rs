@@ -1,6 +1,8 @@
 //! Exact neighbours: every pair of points compared, the k nearest kept.
 //!
-//!     d²_ij = Σ_m (x_im − x_jm)²        the k smallest of each row, j ≠ i, ties to the smaller j
+//! ```text
+//! d²_ij = Σ_m (x_im − x_jm)²        the k smallest of each row, j ≠ i, ties to the smaller j
+//! ```
 //!
 //! O(N²M) time, O(N(k + M)) memory. The speed lies in three things: points stand in [`PointBlocks`], coordinate by
 //! coordinate, so that one instruction handles [`LANES`] of them; a block read once serves [`QUERIES`] queries while it
@@ -132,7 +134,7 @@ impl<T: Real> PointBlocks<T> {
     }
 }
 
-/// Σ_m (x_m − y_m)² of each query x, [M], and each point y of a block, [M, LANES].
+/// Σ_m (x_m − y_m)² of each query x, `[M]`, and each point y of a block, [M, LANES].
 #[inline(always)]
 fn squared_distances<T: Real>(x: [&[T]; QUERIES_IN_REGISTERS], y: &[[T; LANES]]) -> [[T; LANES]; QUERIES_IN_REGISTERS] {
     let x = x.map(|x| &x[..y.len()]);
@@ -294,7 +296,8 @@ pub fn exact_gpu(gpu: &Gpu, points: ArrayView2<f32>, k: usize, metric: Metric) -
     let points = points.as_standard_layout();
     let values = points.as_slice().expect("standard layout");
     let per_shard = gpu.rows_per_binding(4 * m).next_multiple_of(BLOCK).min(n.next_multiple_of(BLOCK));
-    let per_shard = if 4 * m * per_shard > gpu.binding_limit() as usize { (per_shard - BLOCK).max(1) } else { per_shard };
+    let per_shard =
+        if 4 * m * per_shard > gpu.binding_limit() as usize { (per_shard - BLOCK).max(1) } else { per_shard };
     let shards: Vec<(usize, Buffer<f32>)> = values
         .chunks(per_shard * m)
         .enumerate()
@@ -312,15 +315,13 @@ pub fn exact_gpu(gpu: &Gpu, points: ArrayView2<f32>, k: usize, metric: Metric) -
         .iter()
         .map(|(_, points)| {
             let params = gpu.uniform("select params", &SelectParams::zeroed())?;
-            let call = distances
-                .bind(gpu, &[("params", &params), ("queries", &queries), ("points", points), ("d2", &d2)])?;
+            let call =
+                distances.bind(gpu, &[("params", &params), ("queries", &queries), ("points", points), ("d2", &d2)])?;
             Ok((params, call))
         })
         .collect::<Result<Vec<_>>>()?;
-    let select_call = select.bind(
-        gpu,
-        &[("params", &calls[0].0), ("d2", &d2), ("near_indices", &near_indices), ("near_d2", &near_d2)],
-    )?;
+    let select_call = select
+        .bind(gpu, &[("params", &calls[0].0), ("d2", &d2), ("near_indices", &near_indices), ("near_d2", &near_d2)])?;
 
     let mut neighbors = Neighbors { indices: Array2::zeros((n, k)), d2: Array2::zeros((n, k)) };
     let mut pace = Pace::guess(SLOWEST_DIFFERENCES);

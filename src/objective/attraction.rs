@@ -47,11 +47,21 @@ fn in_dims<T: Real, K: Kernel<T>, const D: usize>(
 /// The twin in 2 and in 3 dimensions.
 pub const SHADERS: [Shader; 2] = [
     Shader {
-        parts: &[wgsl!("lib/dispatch.wgsl"), wgsl!("lib/point2.wgsl"), Student::PART, wgsl!("objective/attraction.wgsl")],
+        parts: &[
+            wgsl!("lib/dispatch.wgsl"),
+            wgsl!("lib/point2.wgsl"),
+            Student::PART,
+            wgsl!("objective/attraction.wgsl"),
+        ],
         params: EdgeParams::STRUCTURE,
     },
     Shader {
-        parts: &[wgsl!("lib/dispatch.wgsl"), wgsl!("lib/point3.wgsl"), Student::PART, wgsl!("objective/attraction.wgsl")],
+        parts: &[
+            wgsl!("lib/dispatch.wgsl"),
+            wgsl!("lib/point3.wgsl"),
+            Student::PART,
+            wgsl!("objective/attraction.wgsl"),
+        ],
         params: EdgeParams::STRUCTURE,
     },
 ];

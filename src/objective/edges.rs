@@ -48,7 +48,8 @@ impl Edges {
             let first = affinities.offsets[base];
             let fits = affinities.offsets[base + 1..].partition_point(|&offset| offset - first <= most);
             let end = base + fits.clamp(1, most.saturating_sub(1).max(1));
-            let starts: Vec<u32> = affinities.offsets[base..=end].iter().map(|&offset| (offset - first) as u32).collect();
+            let starts: Vec<u32> =
+                affinities.offsets[base..=end].iter().map(|&offset| (offset - first) as u32).collect();
             let range = first..affinities.offsets[end];
             pieces.push(Piece {
                 base,

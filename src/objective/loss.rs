@@ -86,7 +86,8 @@ impl LossPass {
     /// Any fault of the device.
     pub fn split(&mut self, gpu: &Gpu, edges: &Edges, points: &Buffer<f32>, dims: usize, most: usize) -> Result<()> {
         let shader = &SHADERS[dims - 2];
-        self.calls = edges.calls(gpu, &gpu.kernel(shader, "edges")?, most, &[("points", points), ("cross", &self.cross)])?;
+        self.calls =
+            edges.calls(gpu, &gpu.kernel(shader, "edges")?, most, &[("points", points), ("cross", &self.cross)])?;
         let buffers: [(&str, &dyn crate::gpu::Bindable); 2] = [("cross", &self.cross), ("partials", &self.partials)];
         self.partial = Some(gpu.kernel(shader, "partial")?.bind(gpu, &buffers)?);
         Ok(())

@@ -63,8 +63,7 @@ pub fn step<T: Real>(
         for c in 0..dims {
             let at = [i, c];
             let differ = sign(state.velocity[at]) != sign(gradient[at]);
-            let gain =
-                if differ { state.gains[at] + T::of(GAIN_STEP) } else { state.gains[at] * T::of(GAIN_DECAY) };
+            let gain = if differ { state.gains[at] + T::of(GAIN_STEP) } else { state.gains[at] * T::of(GAIN_DECAY) };
             state.gains[at] = gain.larger(T::of(SMALLEST_GAIN));
             state.velocity[at] = momentum * state.velocity[at] - rate * state.gains[at] * gradient[at];
             norm2 += state.velocity[at] * state.velocity[at];
@@ -137,7 +136,8 @@ impl StepPass {
         let (n, dims) = state.points.dim();
         let velocity = gpu.upload_map("velocity", state.velocity.view())?;
         let gains = gpu.upload_map("gains", state.gains.view())?;
-        let params = gpu.uniform("step params", &StepParams { n: n as u32, exaggeration: 1.0, rate: 0.0, momentum: 0.0 })?;
+        let params =
+            gpu.uniform("step params", &StepParams { n: n as u32, exaggeration: 1.0, rate: 0.0, momentum: 0.0 })?;
         let call = gpu.kernel(&SHADERS[dims - 2], "step_points")?.bind(
             gpu,
             &[
