@@ -106,7 +106,8 @@ impl Gpu {
                 self.check()?;
                 return Err(Error::device_lost(self.what(), format!("`{}` could not be read back", buffer.label), ""));
             };
-            bytemuck::cast_slice_mut(part).copy_from_slice(&view);
+            // The staging buffer may be longer than what was asked for.
+            bytemuck::cast_slice_mut(part).copy_from_slice(&view[..bytes as usize]);
         }
         Ok(values)
     }
