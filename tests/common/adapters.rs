@@ -1,6 +1,7 @@
 //! The adapters that GPU tests run on: the software one, and every other when `NEARFIELD_TEST_ADAPTERS=all`.
 
 use nearfield::gpu::{Adapter, Gpu, Options, adapters};
+use std::io::Write;
 
 /// Runs `test` on a fresh device of each adapter.
 ///
@@ -13,7 +14,9 @@ pub fn on_each(options: Options, test: impl Fn(&Gpu)) {
             std::env::var("NEARFIELD_REQUIRE_GPU").as_deref() != Ok("1"),
             "NEARFIELD_REQUIRE_GPU=1 and there is no adapter: install a Vulkan driver (mesa-vulkan-drivers on Debian)"
         );
-        eprintln!("SKIPPED: there is no GPU adapter here (install mesa-vulkan-drivers for a software one)");
+        // Not `eprintln!`, which the test harness keeps to itself when a test passes: a skip must be seen.
+        let skipped = "SKIPPED: there is no GPU adapter here (install mesa-vulkan-drivers for a software one)";
+        writeln!(std::io::stderr(), "{skipped}").expect("stderr is open");
         return;
     }
     for adapter in chosen {
