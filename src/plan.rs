@@ -1,7 +1,7 @@
 //! The plan of a job: what a user asked for, with every `auto` resolved to a number before work starts.
 //!
-//! Each default is tabled with its source in [`optimizer`](crate::optimizer), [`affinity`](crate::affinity) and
-//! [`init`](crate::init); here they meet the size of the data. An option is honoured exactly or refused.
+//! Each default is tabled with its source in [`optimizer`], [`affinity`] and [`init`](crate::init); here they meet
+//! the size of the data. An option is honoured exactly or refused.
 
 use crate::gpu::Adapter;
 use crate::knn::Metric;

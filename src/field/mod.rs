@@ -5,7 +5,7 @@
 //! force_i  = Σ_{j≠i} w(D_ij) s(D_ij) (y_i − y_j)  = −½ ∇φ_1(y_i)
 //! ```
 //!
-//! Shapes: the map is [N, d] with d = 2 or 3; `force` is [N, d], `weight` is [N]. The field knows no affinities.
+//! Shapes: the map is `[N, d]` with d = 2 or 3; `force` is `[N, d]`, `weight` is `[N]`. The field knows no affinities.
 //!
 //! - [`exact`] reads like the formula: in `f64` it is the oracle of everything else.
 //! - [`lanes`] is the same sum at the speed of the vector units: what the CPU runs.
@@ -22,6 +22,6 @@ use ndarray::{Array1, Array2};
 pub struct FieldSums<T> {
     /// [N, d] Σ_j w s (y_i − y_j).
     pub force: Array2<T>,
-    /// [N] Σ_j w, the point itself left out.
+    /// `[N]` Σ_j w, the point itself left out.
     pub weight: Array1<T>,
 }

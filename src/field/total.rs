@@ -18,7 +18,7 @@ pub struct Totals<T> {
 /// Rows that are added up apart.
 const BLOCK: usize = 256;
 
-/// Adds up weights [N] and points [N, d], blocks of 256 rows first, so that rounding grows with 256 + N/256.
+/// Adds up weights `[N]` and points `[N, d]`, blocks of 256 rows first, so that rounding grows with 256 + N/256.
 pub fn total<T: Real>(points: ArrayView2<T>, weight: ArrayView1<T>) -> Totals<T> {
     let zero = T::of(0.0);
     let mut totals = Totals { z: zero, sum: [zero; 3] };
@@ -64,7 +64,7 @@ pub const SHADERS: [Shader; 2] = [
 
 /// The totals of a map that lies on the device.
 pub struct TotalPass {
-    /// [1] sum of points, Z.
+    /// `[1]` sum of points, Z.
     pub totals: Buffer<[f32; 4]>,
     partial: Call,
     total: Call,

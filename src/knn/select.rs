@@ -4,8 +4,8 @@
 //! d²_ij = Σ_m (x_im − x_jm)²        the k smallest of each row, j ≠ i, ties to the smaller j
 //! ```
 //!
-//! O(N²M) time, O(N(k + M)) memory. The speed lies in three things: points stand in [`PointBlocks`], coordinate by
-//! coordinate, so that one instruction handles [`LANES`] of them; a block read once serves [`QUERIES`] queries while it
+//! O(N²M) time, O(N(k + M)) memory. The speed lies in three things: points stand in `PointBlocks`, coordinate by
+//! coordinate, so that one instruction handles [`LANES`] of them; a block read once serves `QUERIES` queries while it
 //! is in the nearest cache; and a distance enters the candidates only if it beats the k-th best so far.
 
 use super::Metric;

@@ -13,7 +13,7 @@
 //! [`field`](crate::field). Affinities are stored as N p_ij, so every sum below is N times its formula.
 //!
 //! - [`attraction`]: Σ_j N p_ij s (y_i − y_j), [N, d].
-//! - [`loss`]: −Σ_j N p_ij log w, [N], and the objective.
+//! - [`loss`]: −Σ_j N p_ij log w, `[N]`, and the objective.
 
 pub mod attraction;
 pub mod edges;
