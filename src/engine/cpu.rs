@@ -48,7 +48,7 @@ impl<T: Real> Descent for Cpu<'_, T> {
             let field = self.field();
             let totals = total(self.state.points.view(), field.weight.view());
             let pull = attraction(self.affinities, self.state.points.view(), Student);
-            step(&mut self.state, phase, pull.view(), &field, &totals);
+            step(&mut self.state, phase, pull.view(), field.force.view(), &totals);
             if started.elapsed() >= BATCH {
                 return Ok(done);
             }
