@@ -19,9 +19,6 @@ use std::time::Instant;
 /// What an edge costs, in pairs of the exact field: it is gathered from memory where a pair comes from workgroup memory.
 const EDGE_PAIRS: f64 = 8.0;
 
-/// Pairs a second that even a software adapter on an old laptop should reach.
-const SLOWEST_PAIRS: f64 = 5e7;
-
 /// t-SNE on a device.
 pub struct Device<'a> {
     gpu: &'a Gpu,
@@ -67,7 +64,7 @@ impl<'a> Device<'a> {
             attraction,
             loss,
             step,
-            pace: Pace::guess(SLOWEST_PAIRS),
+            pace: Pace::guess(exact::SLOWEST_PAIRS),
             cut: 0.0,
         };
         device.cut_dispatches()?;
@@ -93,9 +90,10 @@ impl<'a> Device<'a> {
         self.loss.split(self.gpu, &self.edges, &self.points, self.dims, most)
     }
 
-    fn record_field(&self, batch: &mut Batch) {
-        self.field.record(batch);
+    fn record_field(&self, batch: &mut Batch) -> Result<()> {
+        self.field.record(batch, &self.pace)?;
         self.total.record(batch);
+        Ok(())
     }
 }
 
@@ -106,7 +104,7 @@ impl Descent for Device<'_> {
         let started = Instant::now();
         let mut batch = self.gpu.batch();
         for _ in 0..count {
-            self.record_field(&mut batch);
+            self.record_field(&mut batch)?;
             self.attraction.record(&mut batch);
             self.step.record(&mut batch);
         }
@@ -122,7 +120,7 @@ impl Descent for Device<'_> {
 
     fn objective(&mut self) -> Result<f64> {
         let mut batch = self.gpu.batch();
-        self.record_field(&mut batch);
+        self.record_field(&mut batch)?;
         batch.submit();
         let cross = self.loss.cross(self.gpu)?;
         let z = self.total.read(self.gpu)?.z;

@@ -2,7 +2,7 @@
 
 use super::FieldSums;
 use super::total::Totals;
-use crate::gpu::{Buffer, Call, Gpu, Params, Shader};
+use crate::gpu::{Batch, Buffer, Call, Gpu, Pace, Params, Shader};
 use crate::kernel::{Kernel, Student};
 use crate::real::Real;
 use crate::{Result, params, wgsl};
@@ -92,6 +92,9 @@ pub const TILE: usize = 128;
 /// order of the sums, so it is a constant and not a property of the adapter.
 const BUSY: usize = 65_536;
 
+/// Pairs a second that even a software adapter on an old laptop should reach.
+pub const SLOWEST_PAIRS: f64 = 5e7;
+
 /// The exact field of a map that lies on the device.
 pub struct ExactField {
     n: usize,
@@ -143,11 +146,16 @@ impl ExactField {
         Ok(())
     }
 
-    /// Records the field of the map as it then is.
-    pub fn record(&self, batch: &mut crate::gpu::Batch) {
+    /// Records the field of the map as it then is; `pace` is that of pairs.
+    ///
+    /// # Errors
+    /// Any fault of the device, which is waited for where the pairs make more than one submit.
+    pub fn record(&self, batch: &mut Batch, pace: &Pace) -> Result<()> {
         for (call, groups) in &self.calls {
             batch.groups(call, *groups);
+            batch.spend(pace.seconds((groups * TILE * self.segment) as f64))?;
         }
+        Ok(())
     }
 }
 
@@ -164,7 +172,7 @@ pub fn exact_gpu(gpu: &Gpu, points: ArrayView2<f32>) -> Result<(FieldSums<f32>, 
     gpu.write(&field.sums, &vec![[f32::NAN; 4]; field.segments * n]);
     let total = super::total::TotalPass::new(gpu, n, dims, &map, &field.sums, field.segments)?;
     let mut batch = gpu.batch();
-    field.record(&mut batch);
+    field.record(&mut batch, &Pace::guess(SLOWEST_PAIRS))?;
     total.record(&mut batch);
     batch.run()?;
     let sums = gpu.read(&field.sums, n)?;

@@ -1,7 +1,7 @@
 //! Entry points bound by name and run in batches.
 
 use super::shader::{Reflection, Slot};
-use super::{Buffer, Gpu, Shader};
+use super::{Buffer, Gpu, SUBMIT_SECONDS, Shader};
 use crate::{Error, Result};
 use std::sync::Arc;
 
@@ -28,6 +28,8 @@ pub struct Batch<'a> {
     gpu: &'a Gpu,
     encoder: wgpu::CommandEncoder,
     pass: wgpu::ComputePass<'static>,
+    /// What is recorded is expected to take this long.
+    seconds: f64,
 }
 
 /// A buffer of any element type, as a binding.
@@ -114,7 +116,7 @@ impl Gpu {
     pub fn batch(&self) -> Batch<'_> {
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()).forget_lifetime();
-        Batch { gpu: self, encoder, pass }
+        Batch { gpu: self, encoder, pass, seconds: 0.0 }
     }
 }
 
@@ -144,9 +146,21 @@ impl Batch<'_> {
         self.pass.dispatch_workgroups(columns, rows, 1);
     }
 
+    /// Counts what the last dispatch is expected to take; hands over and waits when that would make too long a submit.
+    ///
+    /// # Errors
+    /// See [`Gpu::wait`].
+    pub fn spend(&mut self, seconds: f64) -> Result<()> {
+        self.seconds += seconds;
+        if self.seconds < SUBMIT_SECONDS {
+            return Ok(());
+        }
+        std::mem::replace(self, self.gpu.batch()).run()
+    }
+
     /// Hands everything recorded to the device without waiting.
     pub fn submit(self) {
-        let Batch { gpu, encoder, pass } = self;
+        let Batch { gpu, encoder, pass, .. } = self;
         drop(pass);
         gpu.queue.submit([encoder.finish()]);
     }
