@@ -26,10 +26,10 @@ pub enum Labels {
     Classes {
         /// The distinct labels.
         names: Vec<String>,
-        /// [N] index into `names`.
+        /// `[N]` index into `names`.
         of: Vec<u32>,
     },
-    /// A continuous quantity: [N] finite values.
+    /// A continuous quantity: `[N]` finite values.
     Numbers(Vec<f64>),
 }
 
@@ -71,7 +71,7 @@ pub struct Neighbors<T> {
 /// The conditional distributions p_j|i over each point's neighbours.
 #[derive(Debug, Clone)]
 pub struct Conditionals<T> {
-    /// [N] precision β_i of p_j|i ∝ exp(−β_i δ_ij²).
+    /// `[N]` precision β_i of p_j|i ∝ exp(−β_i δ_ij²).
     pub beta: Array1<T>,
     /// [N, k] p_j|i beside [`Neighbors::indices`]; every row sums to 1.
     pub p: Array2<T>,
@@ -87,9 +87,9 @@ pub struct Conditionals<T> {
 pub struct Affinities<T> {
     /// [N + 1] where each row starts.
     pub offsets: Vec<usize>,
-    /// [entries] column of each entry.
+    /// `[entries]` column of each entry.
     pub indices: Vec<u32>,
-    /// [entries] N · p_ij.
+    /// `[entries]` N · p_ij.
     pub weights: Vec<T>,
     /// See [`Conditionals::unreached`].
     pub unreached: usize,

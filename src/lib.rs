@@ -17,8 +17,26 @@ pub mod field;
 pub mod optimizer;
 pub mod plan;
 pub mod engine;
+pub mod job;
 pub mod score;
 pub mod render;
 pub mod cli;
 
 pub use error::{Error, Result};
+
+/// Every shader of the crate, each in 2 and in 3 dimensions where it knows of the map.
+pub const SHADERS: &[&gpu::Shader] = &[
+    &knn::select::SHADER,
+    &affinity::calibrate::SHADER,
+    &affinity::symmetrize::SHADER,
+    &objective::attraction::SHADERS[0],
+    &objective::attraction::SHADERS[1],
+    &objective::loss::SHADERS[0],
+    &objective::loss::SHADERS[1],
+    &field::exact::SHADERS[0],
+    &field::exact::SHADERS[1],
+    &field::total::SHADERS[0],
+    &field::total::SHADERS[1],
+    &optimizer::step::SHADERS[0],
+    &optimizer::step::SHADERS[1],
+];

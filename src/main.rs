@@ -1,1 +1,7 @@
-fn main() {}
+//! The command line: everything is in [`nearfield::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    nearfield::cli::main()
+}

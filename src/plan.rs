@@ -1,1 +1,363 @@
-//! To come.
+//! The plan of a job: what a user asked for, with every `auto` resolved to a number before work starts.
+//!
+//! Each default is tabled with its source in [`optimizer`], [`affinity`] and [`init`](crate::init); here they meet
+//! the size of the data. An option is honoured exactly or refused.
+
+use crate::gpu::Adapter;
+use crate::knn::Metric;
+use crate::optimizer::{self, Phase};
+use crate::{Error, Result, affinity};
+use serde::Serialize;
+
+/// The most points whose affinities are taken over all others (`--neighbors all`): N² entries are held in memory.
+pub const DENSE_POINTS: usize = 20_000;
+
+/// Inputs with more columns than this are reduced to [`PCA_COLUMNS`] first.
+const PCA_ABOVE: usize = 100;
+
+/// Principal components that a wide input is reduced to.
+const PCA_COLUMNS: usize = 50;
+
+/// What a user asks for; `None` and `Auto` leave it to the plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Dimensions of the map: 2 or 3.
+    pub dims: usize,
+    /// Distance in the input.
+    pub metric: Metric,
+    /// Reduction of the input.
+    pub pca: Pca,
+    /// Effective number of neighbours.
+    pub perplexity: Option<f64>,
+    /// Neighbours of each point.
+    pub neighbors: Count,
+    /// Where the map starts.
+    pub init: Start,
+    /// Iterations in all.
+    pub iterations: usize,
+    /// Factor on the affinities in the first phase.
+    pub exaggeration: f64,
+    /// Iterations of the first phase.
+    pub exaggeration_iterations: Option<usize>,
+    /// Factor on the affinities after it.
+    pub late_exaggeration: f64,
+    /// Step per unit of ∂C/∂y / 4.
+    pub learning_rate: Option<f64>,
+    /// Share of the last step in the next.
+    pub momentum: f64,
+    /// Stop below this relative change of the objective between two readings.
+    pub stop_below: Option<f64>,
+    /// Stop the descent after this many seconds.
+    pub max_seconds: Option<f64>,
+    /// Iterations between two readings of the objective.
+    pub trace_every: usize,
+    /// Seed of everything random.
+    pub seed: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            dims: 2,
+            metric: Metric::Euclidean,
+            pca: Pca::Auto,
+            perplexity: None,
+            neighbors: Count::Auto,
+            init: Start::Pca,
+            iterations: optimizer::ITERATIONS,
+            exaggeration: optimizer::EXAGGERATION,
+            exaggeration_iterations: None,
+            late_exaggeration: 1.0,
+            learning_rate: None,
+            momentum: optimizer::MOMENTUM,
+            stop_below: None,
+            max_seconds: None,
+            trace_every: 50,
+            seed: 0,
+        }
+    }
+}
+
+/// How the input is reduced before neighbours are sought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pca {
+    /// To 50 components above 100 columns; never for the cosine, which centring would change.
+    Auto,
+    /// Not at all.
+    Off,
+    /// To this many components.
+    To(usize),
+}
+
+/// How many neighbours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Count {
+    /// min(N − 1, ⌈3 · perplexity⌉).
+    Auto,
+    /// This many.
+    Of(usize),
+    /// All other points.
+    All,
+}
+
+/// Where the map starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Start {
+    /// The input's principal components.
+    Pca,
+    /// Seeded normal noise.
+    Random,
+    /// A map in a file.
+    File(String),
+}
+
+/// Every number of a job. Printed by `--plan` as TOML and kept in the report.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Plan {
+    /// Where the data came from.
+    pub input: String,
+    /// Points N.
+    pub n: usize,
+    /// Columns of the input.
+    pub input_dims: usize,
+    /// Dimensions of the map.
+    pub dims: usize,
+    /// The objective.
+    pub method: &'static str,
+    /// `cpu` or `gpu`.
+    pub backend: &'static str,
+    /// The adapter's name on the GPU.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<String>,
+    /// Threads of the CPU.
+    pub threads: usize,
+    /// Distance in the input.
+    pub metric: &'static str,
+    /// Principal components that the input is reduced to, if it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pca: Option<usize>,
+    /// Effective number of neighbours.
+    pub perplexity: f64,
+    /// Neighbours of each point, k.
+    pub neighbors: usize,
+    /// `exact`, or `all` where k is N − 1 by request.
+    pub knn: &'static str,
+    /// `pca`, `random` or a file's path.
+    pub init: String,
+    /// `exact`.
+    pub field: &'static str,
+    /// Iterations in all.
+    pub iterations: usize,
+    /// Iterations between two readings of the objective.
+    pub trace_every: usize,
+    /// Stop below this relative change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_below: Option<f64>,
+    /// Stop the descent after this many seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_seconds: Option<f64>,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Bytes expected at the peak.
+    pub memory: Memory,
+    /// The phases of the descent, in order.
+    pub phases: Vec<Phase>,
+    /// What the plan did that a user should know, one sentence each.
+    #[serde(skip)]
+    pub notes: Vec<String>,
+}
+
+/// Bytes at the peak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Memory {
+    /// Of the host.
+    pub host: u64,
+    /// Of the device; 0 on the CPU.
+    pub device: u64,
+}
+
+/// The data that a plan is made for.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape<'a> {
+    /// Where it came from.
+    pub name: &'a str,
+    /// Points N.
+    pub n: usize,
+    /// Columns.
+    pub input_dims: usize,
+}
+
+impl Plan {
+    /// Resolves the settings for data of this shape and a device; `None` is the CPU.
+    ///
+    /// # Errors
+    /// [`Error::Request`] naming the option that cannot be honoured, and what can.
+    pub fn resolve(settings: &Settings, shape: Shape, device: Option<&Adapter>) -> Result<Plan> {
+        let Shape { name, n, input_dims } = shape;
+        let mut notes = Vec::new();
+        check(settings)?;
+        let pca = resolve_pca(settings, shape)?;
+        let (perplexity, neighbors) = resolve_neighbors(settings, n, &mut notes)?;
+        if let Some(components) = pca {
+            notes.push(format!("the input's {input_dims} columns are reduced to {components} principal components"));
+        }
+        let plan = Plan {
+            input: name.to_owned(),
+            n,
+            input_dims,
+            dims: settings.dims,
+            method: "tsne",
+            backend: if device.is_some() { "gpu" } else { "cpu" },
+            adapter: device.map(|adapter| adapter.name.clone()),
+            threads: rayon::current_num_threads(),
+            metric: settings.metric.name(),
+            pca,
+            perplexity,
+            neighbors,
+            knn: if settings.neighbors == Count::All { "all" } else { "exact" },
+            init: match &settings.init {
+                Start::Pca => "pca".into(),
+                Start::Random => "random".into(),
+                Start::File(path) => path.clone(),
+            },
+            field: "exact",
+            iterations: settings.iterations,
+            trace_every: settings.trace_every,
+            stop_below: settings.stop_below,
+            max_seconds: settings.max_seconds,
+            seed: settings.seed,
+            memory: memory(n, input_dims, pca, neighbors, settings.dims, device.is_some()),
+            phases: phases(settings, n)?,
+            notes,
+        };
+        Ok(plan)
+    }
+}
+
+/// The options that are wrong whatever the data.
+fn check(settings: &Settings) -> Result<()> {
+    let positive = |option: &str, value: f64| {
+        if value > 0.0 && value.is_finite() {
+            return Ok(());
+        }
+        Err(Error::request(option, format!("{value} is not a positive number"), "give a number above 0"))
+    };
+    if !(2..=3).contains(&settings.dims) {
+        return Err(Error::request("--dims", format!("{} dimensions cannot be drawn", settings.dims), "give 2 or 3"));
+    }
+    positive("--exaggeration", settings.exaggeration)?;
+    positive("--late-exaggeration", settings.late_exaggeration)?;
+    if let Some(rate) = settings.learning_rate {
+        positive("--learning-rate", rate)?;
+    }
+    if let Some(share) = settings.stop_below {
+        positive("--stop-below", share)?;
+    }
+    if let Some(seconds) = settings.max_seconds {
+        positive("--max-time", seconds)?;
+    }
+    if !(0.0..1.0).contains(&settings.momentum) {
+        let cause = format!("{} would not come to rest", settings.momentum);
+        return Err(Error::request("--momentum", cause, "give a number from 0 to below 1"));
+    }
+    if settings.trace_every == 0 {
+        return Err(Error::request("--trace-every", "0 iterations between readings", "give 1 or more"));
+    }
+    Ok(())
+}
+
+fn resolve_pca(settings: &Settings, shape: Shape) -> Result<Option<usize>> {
+    let most = shape.n.min(shape.input_dims);
+    match (settings.pca, settings.metric) {
+        (Pca::Off, _) | (Pca::Auto, Metric::Cosine) => Ok(None),
+        (Pca::To(_), Metric::Cosine) => Err(Error::request(
+            "--pca",
+            "centring the columns would change the angles that the cosine is made of",
+            "leave --pca out, or use --metric euclidean",
+        )),
+        (Pca::Auto, _) => Ok((shape.input_dims > PCA_ABOVE).then_some(PCA_COLUMNS.min(most))),
+        (Pca::To(count), _) if (1..=most).contains(&count) => Ok(Some(count)),
+        (Pca::To(count), _) => Err(Error::request(
+            "--pca",
+            format!("{count} components of {} rows and {} columns", shape.n, shape.input_dims),
+            format!("give 1 to {most}, or off"),
+        )),
+    }
+}
+
+/// Perplexity and number of neighbours.
+fn resolve_neighbors(settings: &Settings, n: usize, notes: &mut Vec<String>) -> Result<(f64, usize)> {
+    let most = n - 1;
+    let limit = match settings.neighbors {
+        Count::Of(0) => return Err(Error::request("--neighbors", "0 neighbours", format!("give 1 to {most}, or all"))),
+        Count::Of(count) if count > most => {
+            let cause = format!("{count} neighbours where each point has {most} others");
+            return Err(Error::request("--neighbors", cause, format!("give at most {most}, or all")));
+        }
+        Count::All if n > DENSE_POINTS => {
+            let cause = format!("all others of {n} points are {} pairs", n * most);
+            return Err(Error::request(
+                "--neighbors all",
+                cause,
+                format!("give a number; `all` goes up to {DENSE_POINTS} points"),
+            ));
+        }
+        Count::Of(count) => count,
+        Count::All | Count::Auto => most,
+    };
+    let perplexity = settings.perplexity.unwrap_or_else(|| {
+        let perplexity = affinity::default_perplexity(n);
+        // A chosen number of neighbours bounds the default as the number of points does.
+        let perplexity = if limit < most { perplexity.min((limit as f64 / 3.0).max(1.0)) } else { perplexity };
+        if perplexity < 30.0 {
+            let cause = if limit < most { format!("{limit} neighbours") } else { format!("{n} points") };
+            notes.push(format!("perplexity {perplexity:.2} instead of 30, for {cause}"));
+        }
+        perplexity
+    });
+    let neighbors = match settings.neighbors {
+        Count::Auto => affinity::default_neighbors(n, perplexity.max(1.0)),
+        Count::Of(_) | Count::All => limit,
+    };
+    if settings.perplexity.is_some() {
+        affinity::check_perplexity(perplexity, neighbors)?;
+    }
+    Ok((perplexity, neighbors))
+}
+
+fn phases(settings: &Settings, n: usize) -> Result<Vec<Phase>> {
+    let early = settings.exaggeration_iterations.unwrap_or(optimizer::EXAGGERATION_ITERATIONS.min(settings.iterations));
+    if early > settings.iterations {
+        return Err(Error::request(
+            "--exaggeration-iterations",
+            format!("{early} of {} iterations", settings.iterations),
+            "give at most --iterations",
+        ));
+    }
+    let phase = |iterations, exaggeration| Phase {
+        iterations,
+        exaggeration,
+        learning_rate: settings.learning_rate.unwrap_or_else(|| optimizer::learning_rate(n, exaggeration)),
+        momentum: settings.momentum,
+    };
+    let all = [phase(early, settings.exaggeration), phase(settings.iterations - early, settings.late_exaggeration)];
+    Ok(all.into_iter().filter(|phase| phase.iterations > 0).collect())
+}
+
+/// The peak, from the large arrays that live at the same time.
+fn memory(n: usize, columns: usize, pca: Option<usize>, k: usize, dims: usize, device: bool) -> Memory {
+    let (n, k) = (n as u64, k as u64);
+    let searched = pca.unwrap_or(columns) as u64;
+    let input = 4 * n * columns as u64;
+    let reduced = pca.map_or(0, |components| 4 * n * components as u64);
+    // The union of edges holds each edge twice where only one end has it: 1.5 k a row in high dimensions.
+    let edges = (3 * n * k / 2).min(n * (n - 1));
+    let conditionals = 12 * n * k;
+    let affinities = 8 * edges + 8 * n;
+    let map = 4 * n * dims as u64;
+    let host = input + reduced + conditionals + affinities + 8 * map;
+    let stride = if dims == 2 { 8 } else { 16 };
+    let device_descent = 4 * stride * n + 16 * n * 16.min(65_536 / n.max(1) + 1) + 8 * edges + 12 * n;
+    let device_search = 4 * n * searched + (64 << 20);
+    Memory { host, device: if device { device_descent.max(device_search) } else { 0 } }
+}

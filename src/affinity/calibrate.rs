@@ -11,10 +11,14 @@
 //! or are slow. O(Nk) time a step, about nine steps a row.
 
 use crate::data::{Conditionals, Neighbors};
+use crate::gpu::{DISPATCH_SECONDS, Gpu, Pace, Params, Shader};
 use crate::real::{LANES, Real};
+use crate::{Error, Result, params, wgsl};
+use bytemuck::Zeroable;
 use ndarray::{Array1, Array2, Axis};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 /// β_i and p_j|i of [N, k] neighbours, such that every row has entropy ln(perplexity), in nats.
 ///
@@ -139,4 +143,68 @@ fn moments<T: Real>(e: &[T], beta: T) -> Moments<T> {
     let [z, first, second] = sums.map(|lanes| lanes.into_iter().sum::<T>());
     let mean = beta * first / z;
     Moments { z, entropy: z.log() + mean, slope: beta * beta * (second / z) - mean * mean }
+}
+
+params! {
+    /// The uniform of `affinity/calibrate.wgsl`.
+    pub struct CalibrateParams {
+        /// Points of this tile.
+        pub rows: u32,
+        /// Neighbours.
+        pub k: u32,
+        /// ln(perplexity).
+        pub target_entropy: f32,
+    }
+}
+
+/// The twin.
+pub const SHADER: Shader = Shader {
+    parts: &[wgsl!("lib/dispatch.wgsl"), wgsl!("affinity/calibrate.wgsl")],
+    params: CalibrateParams::STRUCTURE,
+};
+
+/// Rows that a workgroup calibrates, as in the shader.
+const GROUP: usize = 64;
+
+/// Neighbours a second that even a software adapter on an old laptop should calibrate.
+const SLOWEST_NEIGHBORS: f64 = 1e6;
+
+/// [`calibrate`] on the device, tile by tile of rows.
+///
+/// # Errors
+/// Any fault of the device.
+pub fn calibrate_gpu(gpu: &Gpu, neighbors: &Neighbors<f32>, perplexity: f32) -> Result<Conditionals<f32>> {
+    let (n, k) = neighbors.d2.dim();
+    let most = gpu.rows_per_binding(4 * k).min(n);
+    let p = gpu.zeros::<f32>("conditionals", most * k)?;
+    let beta_of = gpu.zeros::<f32>("beta", most)?;
+    let reached = gpu.zeros::<u32>("reached", most)?;
+    let params = gpu.uniform("calibrate params", &CalibrateParams::zeroed())?;
+    let call = gpu
+        .kernel(&SHADER, "calibrate")?
+        .bind(gpu, &[("params", &params), ("p", &p), ("beta_of", &beta_of), ("reached", &reached)])?;
+    let mut conditionals = Conditionals { beta: Array1::zeros(n), p: Array2::zeros((n, k)), unreached: 0 };
+    let mut pace = Pace::guess(SLOWEST_NEIGHBORS);
+    let mut first = 0;
+    while first < n {
+        let rows = pace.rows(most.min(n - first), k as f64, DISPATCH_SECONDS, GROUP);
+        let tile = ndarray::s![first..first + rows, ..];
+        let transposed: Vec<f32> = neighbors.d2.slice(tile).t().iter().copied().collect();
+        let started = Instant::now();
+        gpu.write(&p, &transposed);
+        let now = CalibrateParams { rows: rows as u32, k: k as u32, target_entropy: perplexity.ln() };
+        gpu.write(&params, &[now]);
+        let mut batch = gpu.batch();
+        batch.over(&call, rows);
+        batch.run()?;
+        pace.measure((rows * k) as f64, started.elapsed().as_secs_f64());
+        let shape = |error| Error::job("read-back", error, "report this");
+        let columns = Array2::from_shape_vec((k, rows), gpu.read(&p, rows * k)?).map_err(shape)?;
+        conditionals.p.slice_mut(tile).assign(&columns.t());
+        let betas = gpu.read(&beta_of, rows)?;
+        conditionals.beta.slice_mut(ndarray::s![first..first + rows]).assign(&Array1::from_vec(betas));
+        conditionals.unreached += gpu.read(&reached, rows)?.iter().filter(|&&reached| reached == 0).count();
+        first += rows;
+    }
+    Ok(conditionals)
 }

@@ -11,13 +11,14 @@
 //!
 //! [`calibrate()`] finds β and p_j|i, [`symmetrize()`] makes p_ij of them, [`affinities`] does both.
 
-mod calibrate;
-mod symmetrize;
+pub mod calibrate;
+pub mod symmetrize;
 
-pub use calibrate::calibrate;
-pub use symmetrize::symmetrize;
+pub use calibrate::{calibrate, calibrate_gpu};
+pub use symmetrize::{symmetrize, symmetrize_gpu};
 
 use crate::data::{Affinities, Neighbors};
+use crate::gpu::Gpu;
 use crate::real::Real;
 use crate::{Error, Result};
 
@@ -29,6 +30,16 @@ use crate::{Error, Result};
 pub fn affinities<T: Real>(neighbors: &Neighbors<T>, perplexity: T) -> Result<Affinities<T>> {
     check_perplexity(perplexity.wide(), neighbors.indices.ncols())?;
     Ok(symmetrize(neighbors, &calibrate(neighbors, perplexity)))
+}
+
+/// [`affinities`] on the device.
+///
+/// # Errors
+///
+/// As for [`affinities`], and any fault of the device.
+pub fn affinities_gpu(gpu: &Gpu, neighbors: &Neighbors<f32>, perplexity: f32) -> Result<Affinities<f32>> {
+    check_perplexity(perplexity.wide(), neighbors.indices.ncols())?;
+    symmetrize_gpu(gpu, neighbors, &calibrate_gpu(gpu, neighbors, perplexity)?)
 }
 
 /// The perplexity where none is asked for: min(30, (N − 1)/3).

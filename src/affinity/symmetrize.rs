@@ -9,9 +9,13 @@
 //! an order.
 
 use crate::data::{Affinities, Conditionals, Neighbors};
+use crate::gpu::{Bindable, Buffer, Gpu, Kernel, Params, Shader};
 use crate::real::Real;
+use crate::{Result, params, wgsl};
 use rayon::prelude::*;
 use std::cmp::Ordering;
+use std::ops::Range;
+use std::sync::Arc;
 
 /// The symmetric [N, N] matrix N·p_ij of [N, k] conditionals.
 ///
@@ -172,4 +176,193 @@ fn split_rows<'a, T>(
         RowsMut { rows, indices: head, weights: head_weights }
     });
     blocks.collect()
+}
+
+params! {
+    /// The uniform of `affinity/symmetrize.wgsl`.
+    pub struct SymmetrizeParams {
+        /// Neighbours.
+        pub k: u32,
+        /// The point that row 0 of the source shard is.
+        pub source_first: u32,
+        /// Rows of the source shard.
+        pub source_rows: u32,
+        /// The point that row 0 of the other shard is.
+        pub first: u32,
+        /// Rows of the other shard.
+        pub rows: u32,
+        /// First item of this dispatch.
+        pub begin: u32,
+        /// Item after the last of this dispatch.
+        pub end: u32,
+    }
+}
+
+/// The twin.
+pub const SHADER: Shader = Shader {
+    parts: &[wgsl!("lib/dispatch.wgsl"), wgsl!("affinity/symmetrize.wgsl")],
+    params: SymmetrizeParams::STRUCTURE,
+};
+
+/// Edges that one dispatch looks up: some 20 ms on a software adapter.
+const DISPATCH_EDGES: usize = 1 << 20;
+
+/// Rows of the neighbour table on the device.
+struct Shard {
+    rows: Range<usize>,
+    indices: Buffer<u32>,
+    p: Buffer<f32>,
+    reverse: Buffer<f32>,
+}
+
+/// [`symmetrize`] on the device, in shards of rows where a table exceeds a binding.
+///
+/// # Errors
+/// Any fault of the device.
+pub fn symmetrize_gpu(
+    gpu: &Gpu,
+    neighbors: &Neighbors<f32>,
+    conditionals: &Conditionals<f32>,
+) -> Result<Affinities<f32>> {
+    let (n, k) = conditionals.p.dim();
+    let indices = neighbors.indices.as_standard_layout();
+    let indices = indices.as_slice().expect("standard layout");
+    let p = conditionals.p.as_standard_layout();
+    let p = p.as_slice().expect("standard layout");
+    let per_shard = gpu.rows_per_binding(4 * k);
+    let mut shards = Vec::new();
+    for first in (0..n).step_by(per_shard) {
+        let rows = first..(first + per_shard).min(n);
+        let edges = rows.start * k..rows.end * k;
+        shards.push(Shard {
+            indices: gpu.upload("neighbour indices", &indices[edges.clone()])?,
+            p: gpu.upload("conditionals", &p[edges.clone()])?,
+            reverse: gpu.zeros("reverse conditionals", edges.len())?,
+            rows,
+        });
+    }
+    let lookup = gpu.kernel(&SHADER, "reverse_edges")?;
+    let mut lacking: Vec<u32> = Vec::with_capacity(n);
+    for target in &shards {
+        let counts = gpu.zeros::<u32>("lacking", target.rows.len())?;
+        for source in &shards {
+            let buffers: [(&str, &dyn Bindable); 5] = [
+                ("source_indices", &source.indices),
+                ("indices", &target.indices),
+                ("p", &target.p),
+                ("reverse", &source.reverse),
+                ("counts", &counts),
+            ];
+            over(gpu, &lookup, k, &source.rows, &target.rows, source.indices.len(), &buffers)?;
+        }
+        lacking.extend(gpu.read(&counts, target.rows.len())?);
+    }
+
+    let mut joint =
+        Affinities { offsets: vec![0], indices: Vec::new(), weights: Vec::new(), unreached: conditionals.unreached };
+    let mut reverse = Vec::with_capacity(n * k);
+    for shard in &shards {
+        reverse.extend(gpu.read(&shard.reverse, shard.reverse.len())?);
+    }
+    let collect = gpu.kernel(&SHADER, "collect")?;
+    let place_own = gpu.kernel(&SHADER, "place_own")?;
+    let place_incoming = gpu.kernel(&SHADER, "place_incoming")?;
+    let mut first = 0;
+    while first < n {
+        // As many rows as fit: an incoming entry takes 16 bytes, one of the joint table 4.
+        let (mut end, mut incoming) = (first, 0);
+        let mut offsets = vec![0_u32];
+        while end < n {
+            let more = incoming + lacking[end] as usize;
+            let fits = 16 * more <= gpu.binding_limit() as usize
+                && 4 * ((end + 1 - first) * k + more) <= gpu.binding_limit() as usize;
+            if !fits && end > first {
+                break;
+            }
+            incoming = more;
+            offsets.push(incoming as u32);
+            end += 1;
+        }
+        let rows = first..end;
+        let own = first * k..end * k;
+        let edges = own.len() + incoming;
+        let shard_indices = gpu.upload("neighbour indices", &indices[own.clone()])?;
+        let shard_p = gpu.upload("conditionals", &p[own.clone()])?;
+        let shard_reverse = gpu.upload("reverse conditionals", &reverse[own.clone()])?;
+        let counts = gpu.zeros::<u32>("collected", rows.len())?;
+        let entries = gpu.zeros::<[u32; 4]>("incoming", incoming)?;
+        let entry_offsets = gpu.upload("incoming offsets", &offsets)?;
+        let joint_indices = gpu.zeros::<u32>("joint indices", edges)?;
+        let joint_weights = gpu.zeros::<f32>("joint weights", edges)?;
+        for source in &shards {
+            let buffers: [(&str, &dyn Bindable); 6] = [
+                ("source_indices", &source.indices),
+                ("source_p", &source.p),
+                ("reverse", &source.reverse),
+                ("counts", &counts),
+                ("incoming", &entries),
+                ("incoming_offsets", &entry_offsets),
+            ];
+            over(gpu, &collect, k, &source.rows, &rows, source.indices.len(), &buffers)?;
+        }
+        let own_buffers: [(&str, &dyn Bindable); 7] = [
+            ("indices", &shard_indices),
+            ("p", &shard_p),
+            ("reverse", &shard_reverse),
+            ("incoming", &entries),
+            ("incoming_offsets", &entry_offsets),
+            ("joint_indices", &joint_indices),
+            ("joint_weights", &joint_weights),
+        ];
+        let incoming_buffers: [(&str, &dyn Bindable); 5] = [
+            ("indices", &shard_indices),
+            ("incoming", &entries),
+            ("incoming_offsets", &entry_offsets),
+            ("joint_indices", &joint_indices),
+            ("joint_weights", &joint_weights),
+        ];
+        over(gpu, &place_own, k, &rows, &rows, own.len(), &own_buffers)?;
+        over(gpu, &place_incoming, k, &rows, &rows, incoming, &incoming_buffers)?;
+        joint.indices.extend(gpu.read(&joint_indices, edges)?);
+        joint.weights.extend(gpu.read(&joint_weights, edges)?);
+        for row in 0..rows.len() {
+            let before = joint.offsets.last().copied().unwrap_or(0);
+            joint.offsets.push(before + k + (offsets[row + 1] - offsets[row]) as usize);
+        }
+        first = end;
+    }
+    Ok(joint)
+}
+
+/// Submits a kernel over `items` edges or entries, in dispatches that do not run long.
+fn over(
+    gpu: &Gpu,
+    kernel: &Arc<Kernel>,
+    k: usize,
+    source: &Range<usize>,
+    rows: &Range<usize>,
+    items: usize,
+    buffers: &[(&str, &dyn Bindable)],
+) -> Result<()> {
+    for begin in (0..items).step_by(DISPATCH_EDGES) {
+        let end = (begin + DISPATCH_EDGES).min(items);
+        let params = gpu.uniform(
+            "symmetrize params",
+            &SymmetrizeParams {
+                k: k as u32,
+                source_first: source.start as u32,
+                source_rows: source.len() as u32,
+                first: rows.start as u32,
+                rows: rows.len() as u32,
+                begin: begin as u32,
+                end: end as u32,
+            },
+        )?;
+        let mut all: Vec<(&str, &dyn Bindable)> = vec![("params", &params)];
+        all.extend_from_slice(buffers);
+        let mut batch = gpu.batch();
+        batch.over(&kernel.bind(gpu, &all)?, end - begin);
+        batch.submit();
+    }
+    gpu.check()
 }

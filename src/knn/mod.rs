@@ -12,10 +12,12 @@
 //!
 //! - [`exact`] compares all pairs: O(N²M) time, O(Nk) memory.
 
-mod select;
+pub mod select;
 
-pub use select::exact;
+pub use select::{exact, exact_gpu};
 
+use crate::data::Neighbors;
+use crate::gpu::Gpu;
 use crate::real::Real;
 use crate::{Error, Result};
 use ndarray::{ArrayView2, Axis, CowArray, Ix2};
@@ -84,5 +86,17 @@ impl Metric {
                 cosine_distance * cosine_distance
             }
         }
+    }
+}
+
+/// The k nearest others of every point, on the device or on the CPU.
+///
+/// # Errors
+///
+/// As for [`exact`] and [`exact_gpu`].
+pub fn neighbors(points: ArrayView2<f32>, k: usize, metric: Metric, gpu: Option<&Gpu>) -> Result<Neighbors<f32>> {
+    match gpu {
+        Some(gpu) => exact_gpu(gpu, points, k, metric),
+        None => exact(points, k, metric),
     }
 }

@@ -4,17 +4,20 @@
 //! d²_ij = Σ_m (x_im − x_jm)²        the k smallest of each row, j ≠ i, ties to the smaller j
 //! ```
 //!
-//! O(N²M) time, O(N(k + M)) memory. The speed lies in three things: points stand in [`PointBlocks`], coordinate by
-//! coordinate, so that one instruction handles [`LANES`] of them; a block read once serves [`QUERIES`] queries while it
+//! O(N²M) time, O(N(k + M)) memory. The speed lies in three things: points stand in `PointBlocks`, coordinate by
+//! coordinate, so that one instruction handles [`LANES`] of them; a block read once serves `QUERIES` queries while it
 //! is in the nearest cache; and a distance enters the candidates only if it beats the k-th best so far.
 
 use super::Metric;
 use crate::data::Neighbors;
+use crate::gpu::{Buffer, DISPATCH_SECONDS, Gpu, Pace, Params, Shader};
 use crate::real::{LANES, Real, vectorized};
-use crate::{Error, Result};
+use crate::{Error, Result, params, wgsl};
+use bytemuck::Zeroable;
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 use std::ops::Range;
+use std::time::Instant;
 
 /// The k nearest other points of every point: [N, M] points to [N, k] neighbours.
 ///
@@ -27,13 +30,7 @@ use std::ops::Range;
 /// k outside 1 ≤ k < N; a row of zeros for the cosine; squared distances that overflow `T`.
 pub fn exact<T: Real>(points: ArrayView2<'_, T>, k: usize, metric: Metric) -> Result<Neighbors<T>> {
     let n = points.nrows();
-    if k == 0 || k >= n {
-        return Err(Error::request(
-            "neighbors",
-            format!("{k} of each of {n} points were asked for"),
-            format!("from 1 to {} are possible", n.saturating_sub(1)),
-        ));
-    }
+    check_count(n, k)?;
     let points = metric.prepare(points)?;
     let blocks = PointBlocks::new(points.view());
 
@@ -55,11 +52,7 @@ pub fn exact<T: Real>(points: ArrayView2<'_, T>, k: usize, metric: Metric) -> Re
         })
         .min();
     match overflowed {
-        Some(row) => Err(Error::request(
-            "distances",
-            format!("squared distances from row {row} (counted from 0) are too large for the number type"),
-            "divide the data by its largest value",
-        )),
+        Some(row) => Err(overflow(row)),
         None => Ok(Neighbors { indices, d2 }),
     }
 }
@@ -235,4 +228,141 @@ impl<T: Real> Nearest<T> {
         }
         true
     }
+}
+
+/// k must leave a point others to have.
+fn check_count(n: usize, k: usize) -> Result<()> {
+    if (1..n).contains(&k) {
+        return Ok(());
+    }
+    Err(Error::request(
+        "neighbors",
+        format!("{k} of each of {n} points were asked for"),
+        format!("from 1 to {} are possible", n.saturating_sub(1)),
+    ))
+}
+
+fn overflow(row: usize) -> Error {
+    Error::request(
+        "distances",
+        format!("squared distances from row {row} (counted from 0) are too large for the number type"),
+        "divide the data by its largest value",
+    )
+}
+
+params! {
+    /// The uniform of `knn/select.wgsl`.
+    pub struct SelectParams {
+        /// Points.
+        pub n: u32,
+        /// Coordinates.
+        pub m: u32,
+        /// Neighbours.
+        pub k: u32,
+        /// Rows of this tile.
+        pub queries: u32,
+        /// The point that row 0 of the tile is.
+        pub first_query: u32,
+        /// The point that row 0 of the bound points is.
+        pub first_point: u32,
+        /// Rows of the bound points.
+        pub points: u32,
+        /// 1 for the cosine.
+        pub cosine: u32,
+    }
+}
+
+/// The twin.
+pub const SHADER: Shader =
+    Shader { parts: &[wgsl!("lib/dispatch.wgsl"), wgsl!("knn/select.wgsl")], params: SelectParams::STRUCTURE };
+
+/// Rows and columns of distances that a workgroup computes, as in the shader.
+const BLOCK: usize = 64;
+
+/// Bytes of squared distances that are kept at a time.
+const TILE_BYTES: usize = 64 << 20;
+
+/// Coordinate differences a second that even a software adapter on an old laptop should reach.
+const SLOWEST_DIFFERENCES: f64 = 1e8;
+
+/// [`exact`] on the device: tiles of queries go against all points, which are cut where they exceed a binding.
+///
+/// # Errors
+/// As for [`exact`], and any fault of the device.
+pub fn exact_gpu(gpu: &Gpu, points: ArrayView2<f32>, k: usize, metric: Metric) -> Result<Neighbors<f32>> {
+    let (n, m) = points.dim();
+    check_count(n, k)?;
+    let points = metric.prepare(points)?;
+    let points = points.as_standard_layout();
+    let values = points.as_slice().expect("standard layout");
+    let per_shard = gpu.rows_per_binding(4 * m).next_multiple_of(BLOCK).min(n.next_multiple_of(BLOCK));
+    let per_shard =
+        if 4 * m * per_shard > gpu.binding_limit() as usize { (per_shard - BLOCK).max(1) } else { per_shard };
+    let shards: Vec<(usize, Buffer<f32>)> = values
+        .chunks(per_shard * m)
+        .enumerate()
+        .map(|(shard, values)| Ok((shard * per_shard, gpu.upload("points", values)?)))
+        .collect::<Result<_>>()?;
+    let most = (gpu.rows_per_binding(4 * n.max(m).max(k)).min(TILE_BYTES / (4 * n)).max(1)).min(n);
+
+    let queries = gpu.zeros::<f32>("queries", most * m)?;
+    let d2 = gpu.zeros::<f32>("squared distances", most * n)?;
+    let near_indices = gpu.zeros::<u32>("nearest indices", most * k)?;
+    let near_d2 = gpu.zeros::<f32>("nearest distances", most * k)?;
+    let distances = gpu.kernel(&SHADER, "distances")?;
+    let select = gpu.kernel(&SHADER, "select_nearest")?;
+    let calls = shards
+        .iter()
+        .map(|(_, points)| {
+            let params = gpu.uniform("select params", &SelectParams::zeroed())?;
+            let call =
+                distances.bind(gpu, &[("params", &params), ("queries", &queries), ("points", points), ("d2", &d2)])?;
+            Ok((params, call))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let select_call = select
+        .bind(gpu, &[("params", &calls[0].0), ("d2", &d2), ("near_indices", &near_indices), ("near_d2", &near_d2)])?;
+
+    let mut neighbors = Neighbors { indices: Array2::zeros((n, k)), d2: Array2::zeros((n, k)) };
+    let mut pace = Pace::guess(SLOWEST_DIFFERENCES);
+    let mut first = 0;
+    while first < n {
+        // A row's selection reads it five times: about as long as ten more coordinates.
+        let units = (n * (m + 10)) as f64;
+        let rows = pace.rows(most.min(n - first), units, DISPATCH_SECONDS, BLOCK);
+        let started = Instant::now();
+        gpu.write(&queries, &values[first * m..(first + rows) * m]);
+        let mut batch = gpu.batch();
+        for ((first_point, points), (params, call)) in shards.iter().zip(&calls) {
+            let shard = points.len() / m;
+            gpu.write(
+                params,
+                &[SelectParams {
+                    n: n as u32,
+                    m: m as u32,
+                    k: k as u32,
+                    queries: rows as u32,
+                    first_query: first as u32,
+                    first_point: *first_point as u32,
+                    points: shard as u32,
+                    cosine: u32::from(metric == Metric::Cosine),
+                }],
+            );
+            batch.grid(call, shard.div_ceil(BLOCK) as u32, rows.div_ceil(BLOCK) as u32);
+        }
+        batch.groups(&select_call, rows);
+        batch.run()?;
+        pace.measure(units * rows as f64, started.elapsed().as_secs_f64());
+        let tile = ndarray::s![first..first + rows, ..];
+        let shape = |error| Error::job("read-back", error, "report this");
+        let indices = gpu.read(&near_indices, rows * k)?;
+        neighbors.indices.slice_mut(tile).assign(&Array2::from_shape_vec((rows, k), indices).map_err(shape)?);
+        let d2 = gpu.read(&near_d2, rows * k)?;
+        if let Some(at) = d2.iter().position(|d2| !d2.is_finite()) {
+            return Err(overflow(first + at / k));
+        }
+        neighbors.d2.slice_mut(tile).assign(&Array2::from_shape_vec((rows, k), d2).map_err(shape)?);
+        first += rows;
+    }
+    Ok(neighbors)
 }

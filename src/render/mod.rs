@@ -1,1 +1,131 @@
-//! To come.
+//! Writes maps: tables to compute with, and pictures to look at.
+//!
+//! [`WRITERS`] is the list of formats; help texts and tests derive from it. Every output is written beside its target
+//! under a hidden name and renamed when it is complete ([`replace`]), so that a failure leaves the old file as it was
+//! and nothing half-written. The same map gives the same bytes, whatever the number of threads.
+
+mod replace;
+mod table;
+mod scatter;
+mod legend;
+mod palette;
+mod text;
+mod canvas;
+
+pub use replace::replace;
+
+use crate::data::Labels;
+use crate::error::{Error, Result};
+use ndarray::ArrayView2;
+use std::io::{self, Write};
+use std::path::Path;
+
+/// What is written: a map with what a reader of it should know.
+#[derive(Debug, Clone, Copy)]
+pub struct Map<'a> {
+    /// [N, d] finite coordinates, d = 2 or 3.
+    pub points: ArrayView2<'a, f32>,
+    /// `[N]` labels, if there are any.
+    pub labels: Option<&'a Labels>,
+    /// Shown above the picture; empty for none.
+    pub title: &'a str,
+    /// Shown below the picture: method, perplexity, objective; empty for none.
+    pub caption: &'a str,
+}
+
+/// A format that maps can be written in.
+#[derive(Debug, Clone, Copy)]
+pub struct Writer {
+    /// The extension that selects it, in lower case without its dot.
+    pub extension: &'static str,
+    /// What the file holds, for help texts.
+    pub what: &'static str,
+    write: fn(&Map, &mut dyn Write) -> io::Result<()>,
+}
+
+/// The formats, in the order in which help texts show them.
+pub const WRITERS: &[Writer] = &[
+    Writer { extension: "npy", what: "NumPy array, f32 [points, dims]", write: table::npy },
+    Writer {
+        extension: "csv",
+        what: "table with a header: x, y, z in 3-D, and the label if there is one",
+        write: table::csv,
+    },
+    Writer { extension: "png", what: "picture: points coloured by label, with a legend", write: scatter::png },
+];
+
+/// Checks before any work is done that `path` can be written: its extension is one of [`WRITERS`], its folder exists
+/// and takes new files, and it is neither a folder nor write-protected.
+///
+/// # Errors
+///
+/// [`Error::Request`] in one line for each of these.
+pub fn check(path: &Path) -> Result<()> {
+    writer_for(path)?;
+    check_place(path)
+}
+
+/// The part of [`check`] that holds for any output, such as a report: whether a file can be put at `path`.
+///
+/// # Errors
+///
+/// [`Error::Request`] if the folder is missing or takes no files, or if `path` is a folder or write-protected.
+pub fn check_place(path: &Path) -> Result<()> {
+    replace::check_place(path)
+}
+
+/// Writes `map` to `path` in the format of its extension, replacing what is there.
+///
+/// # Errors
+///
+/// [`Error::Request`] for an unknown extension and for a map that cannot be shown: no points, neither 2 nor 3 columns,
+/// labels that do not fit. [`Error::Job`] for a coordinate that is not finite (the descent went wrong) and when the
+/// file cannot be written; what was at `path` is then untouched.
+pub fn write(path: &Path, map: &Map) -> Result<()> {
+    let writer = writer_for(path)?;
+    check_map(map)?;
+    replace(path, |out| (writer.write)(map, out))
+}
+
+fn writer_for(path: &Path) -> Result<&'static Writer> {
+    let known = WRITERS.iter().map(|writer| format!(".{}", writer.extension)).collect::<Vec<_>>().join(", ");
+    let remedy = format!("the known ones are {known}");
+    let Some(extension) = path.extension() else {
+        return Err(Error::request(path.display(), "the name has no extension to tell the format", remedy));
+    };
+    let extension = extension.to_string_lossy().to_lowercase();
+    let unknown = || Error::request(path.display(), format!("no writer for the extension .{extension}"), remedy);
+    WRITERS.iter().find(|writer| writer.extension == extension).ok_or_else(unknown)
+}
+
+fn check_map(map: &Map) -> Result<()> {
+    let wrong = |cause: String| Err(Error::request("the map", cause, ""));
+    let (n_points, dims) = map.points.dim();
+    if n_points == 0 {
+        return wrong("it has no points".into());
+    }
+    if !(2..=3).contains(&dims) {
+        return wrong(format!("it has {dims} columns, where 2 or 3 can be written"));
+    }
+    if let Some(((row, column), value)) = map.points.indexed_iter().find(|(_, value)| !value.is_finite()) {
+        return Err(Error::job(
+            "the map",
+            format!("the coordinate at row {row}, column {column} is {value}"),
+            "a lower learning rate may keep the descent from diverging",
+        ));
+    }
+    let Some(labels) = map.labels else { return Ok(()) };
+    if labels.len() != n_points {
+        return wrong(format!("it has {n_points} points but {} labels", labels.len()));
+    }
+    match labels {
+        Labels::Classes { names, of } => match of.iter().find(|&&class| class as usize >= names.len()) {
+            Some(class) => wrong(format!("there is a label of class {class}, but only {} classes", names.len())),
+            None => Ok(()),
+        },
+        Labels::Numbers(values) => match values.iter().position(|value| !value.is_finite()) {
+            Some(row) => wrong(format!("the label of row {row} is {}", values[row])),
+            None => Ok(()),
+        },
+    }
+}

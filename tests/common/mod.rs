@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 #![allow(clippy::neg_cmp_op_on_partial_ord, reason = "written so that NaN fails")]
 
+pub mod adapters;
 pub mod data;
 pub mod bound;
 pub mod invariants;

@@ -1,0 +1,162 @@
+//! `nearfield embed`: everything that can be refused is refused before any work, then the job runs and is written.
+
+use super::args::Embed;
+use super::progress::Display;
+use super::report::{Circumstances, Report};
+use super::{End, adapters, host};
+use crate::data::Dataset;
+use crate::engine::Stop;
+use crate::gpu::{self, Gpu};
+use crate::job::{self, Event};
+use crate::plan::{Plan, Settings, Shape, Start};
+use crate::{Error, Result, input, render};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Runs the command.
+pub fn run(arguments: &Embed) -> Result<End> {
+    let started = Instant::now();
+    check_outputs(arguments)?;
+    if let Some(threads) = arguments.threads {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global();
+        pool.map_err(|error| Error::job("--threads", error, "give fewer"))?;
+    }
+    let found = match arguments.device {
+        gpu::Choice::Cpu => Vec::new(),
+        _ => gpu::adapters(),
+    };
+    let adapter = gpu::choose(&arguments.device, &found)?;
+    let clock = Instant::now();
+    let data = input::read(&arguments.request())?;
+    let read = clock.elapsed().as_secs_f64();
+    let settings = arguments.settings();
+    let (n, input_dims) = data.points.dim();
+    let plan = Plan::resolve(&settings, Shape { name: &data.name, n, input_dims }, adapter)?;
+    let start = match &settings.init {
+        Start::File(path) => Some(input::read_map(path, n, plan.dims)?),
+        Start::Pca | Start::Random => None,
+    };
+    // A row of zeros under the cosine is a wrong request too: found here, before anything is said.
+    settings.metric.prepare(data.points.view())?;
+    if arguments.plan {
+        let text = toml::to_string(&plan).map_err(|error| Error::job("--plan", error, "report this"))?;
+        adapters::print(text.trim_end())?;
+        return Ok(End::Done);
+    }
+    let gpu = adapter.map(|adapter| Gpu::open(adapter, gpu::Options::default())).transpose()?;
+
+    listen();
+    let mut display = Display::new();
+    let mut notes = vec![match (&gpu, &arguments.device) {
+        (Some(gpu), _) => {
+            format!("computing on {} ({}, {})", gpu.adapter().name, gpu.adapter().device_type, gpu.adapter().backend)
+        }
+        (None, gpu::Choice::Auto) => "computing on the CPU: there is no hardware GPU adapter".to_owned(),
+        (None, _) => "computing on the CPU".to_owned(),
+    }];
+    notes.extend(data.notes.iter().chain(&plan.notes).cloned());
+    notes.iter().for_each(|note| display.note(note));
+    notes.remove(0);
+
+    let done = job::run(&plan, &settings, &data, start, gpu.as_ref(), &mut |event| {
+        match event {
+            Event::Stage(name) => display.stage(name),
+            Event::Progress(progress) => display.iterate(progress),
+        }
+        !INTERRUPTED.load(Ordering::Relaxed)
+    });
+    display.finish();
+    let done = done?;
+    if done.unreached > 0 {
+        let note = format!("{} of {n} points have too many equal neighbours to reach the perplexity", done.unreached);
+        display.note(&note);
+        notes.push(note);
+    }
+
+    let clock = Instant::now();
+    write_maps(arguments, &data, &settings, &plan, &done)?;
+    if let Some(path) = &arguments.report {
+        let around = Circumstances {
+            device: gpu.as_ref().map(|gpu| (gpu.adapter(), gpu.memory().1)),
+            read,
+            write: clock.elapsed().as_secs_f64(),
+            total: started.elapsed().as_secs_f64(),
+            peak_host: host::peak_bytes(),
+            warnings: notes,
+        };
+        Report::new(&plan, &done, around).write(path)?;
+    }
+    let objective = done.outcome.trace.last().map_or(f64::NAN, |reading| reading.objective);
+    let written = arguments.outputs.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
+    display.note(&format!(
+        "{}{} iterations, objective {objective:.4}, {:.1} s; wrote {}",
+        match done.outcome.stop {
+            Stop::Iterations => "",
+            Stop::Converged => "converged after ",
+            Stop::Time => "out of time after ",
+            Stop::Interrupted => "interrupted after ",
+        },
+        done.outcome.iterations,
+        started.elapsed().as_secs_f64(),
+        written.join(", ")
+    ));
+    Ok(if done.outcome.stop == Stop::Interrupted { End::Interrupted } else { End::Done })
+}
+
+/// Every output must be writable before any work is done.
+fn check_outputs(arguments: &Embed) -> Result<()> {
+    let mut seen: Vec<&PathBuf> = Vec::new();
+    for path in arguments.outputs.iter().chain(&arguments.report) {
+        if seen.contains(&path) {
+            return Err(Error::request(
+                path.display(),
+                "is named twice as an output",
+                "give each output a name of its own",
+            ));
+        }
+        seen.push(path);
+    }
+    arguments.outputs.iter().try_for_each(|path| render::check(path))?;
+    arguments.report.iter().try_for_each(|path| render::check_place(path))
+}
+
+fn write_maps(arguments: &Embed, data: &Dataset, settings: &Settings, plan: &Plan, done: &job::Done) -> Result<()> {
+    let objective = done.outcome.trace.last().map_or(f64::NAN, |reading| reading.objective);
+    let map = render::Map {
+        points: done.outcome.embedding.points.view(),
+        labels: data.labels.as_ref(),
+        title: &title(&data.name),
+        caption: &format!(
+            "t-SNE of {} points, {} dimensions · perplexity {}{} · {} iterations · KL {objective:.3}",
+            plan.n,
+            plan.input_dims,
+            (100.0 * plan.perplexity).round() / 100.0,
+            if settings.metric == crate::knn::Metric::Cosine { ", cosine" } else { "" },
+            done.outcome.iterations,
+        ),
+    };
+    arguments.outputs.iter().try_for_each(|path| render::write(path, &map))
+}
+
+/// A file's name without its folder, a sample's without its prefix.
+fn title(input: &str) -> String {
+    match input.strip_prefix("sample:") {
+        Some(name) => name.to_owned(),
+        None => PathBuf::from(input)
+            .file_name()
+            .map_or_else(|| input.to_owned(), |name| name.to_string_lossy().into_owned()),
+    }
+}
+
+/// Ctrl-C asks the descent to end and what there is to be written; a second one ends the process.
+fn listen() {
+    // A handler that cannot be installed leaves Ctrl-C as the system has it.
+    let _ = ctrlc::set_handler(|| {
+        if INTERRUPTED.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    });
+}

@@ -1,0 +1,190 @@
+//! What was done, as JSON: the keys are stable, seconds and bytes are plain numbers.
+
+use crate::data::Trace;
+use crate::gpu::Adapter;
+use crate::job::{Done, Seconds};
+use crate::plan::Plan;
+use crate::render;
+use serde::Serialize;
+use std::path::Path;
+
+/// A report of `nearfield embed`.
+#[derive(Debug, Serialize)]
+pub struct Report<'a> {
+    nearfield: &'static str,
+    command: Vec<String>,
+    plan: &'a Plan,
+    n: usize,
+    input_dims: usize,
+    dims: usize,
+    method: &'static str,
+    backend: &'static str,
+    adapter: Option<AdapterOut>,
+    seed: u64,
+    iterations: usize,
+    stopped: &'static str,
+    objective: Option<f64>,
+    kl: Option<f64>,
+    trace: Vec<Reading>,
+    seconds: Times,
+    seconds_per_iteration: PerIteration,
+    knn: Knn,
+    affinities: Affinities,
+    field: Field,
+    peak_bytes: Peak,
+    warnings: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct AdapterOut {
+    name: String,
+    backend: String,
+    driver: String,
+    device_type: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Reading {
+    iteration: usize,
+    objective: f64,
+    seconds: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct Times {
+    read: f64,
+    pca: f64,
+    knn: f64,
+    affinity: f64,
+    init: f64,
+    descend: f64,
+    write: f64,
+    total: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct PerIteration {
+    median: Option<f64>,
+    mean: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Knn {
+    kind: &'static str,
+    k: usize,
+    recall: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Affinities {
+    edges: usize,
+    unreached_perplexity: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Field {
+    kind: &'static str,
+    order: Option<usize>,
+    spacing: Option<f64>,
+    grid: Option<Vec<usize>>,
+    force_error: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct Peak {
+    host: u64,
+    device: Option<u64>,
+}
+
+/// What the command knows beside the job's own result.
+pub struct Circumstances<'a> {
+    /// The adapter, and the peak of the device's memory.
+    pub device: Option<(&'a Adapter, u64)>,
+    /// Seconds to read the input, to write the outputs, and in all.
+    pub read: f64,
+    /// Seconds to write the outputs.
+    pub write: f64,
+    /// Seconds in all.
+    pub total: f64,
+    /// The peak of the host's memory in bytes.
+    pub peak_host: u64,
+    /// Everything that the user was told.
+    pub warnings: Vec<String>,
+}
+
+impl<'a> Report<'a> {
+    /// Gathers the report of a finished job.
+    pub fn new(plan: &'a Plan, done: &Done, around: Circumstances) -> Report<'a> {
+        let outcome = &done.outcome;
+        let Seconds { pca, knn, affinity, init, descend } = done.seconds;
+        let mut rates = outcome.seconds_per_iteration.clone();
+        rates.sort_by(f64::total_cmp);
+        let objective = outcome.trace.last().map(|reading| reading.objective);
+        Report {
+            nearfield: env!("CARGO_PKG_VERSION"),
+            command: std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect(),
+            plan,
+            n: plan.n,
+            input_dims: plan.input_dims,
+            dims: plan.dims,
+            method: plan.method,
+            backend: plan.backend,
+            adapter: around.device.map(|(adapter, _)| AdapterOut {
+                name: adapter.name.clone(),
+                backend: adapter.backend.clone(),
+                driver: adapter.driver.clone(),
+                device_type: adapter.device_type,
+            }),
+            seed: plan.seed,
+            iterations: outcome.iterations,
+            stopped: match outcome.stop {
+                crate::engine::Stop::Iterations => "iterations",
+                crate::engine::Stop::Converged => "stop-below",
+                crate::engine::Stop::Time => "max-time",
+                crate::engine::Stop::Interrupted => "interrupted",
+            },
+            objective,
+            kl: objective,
+            trace: readings(&outcome.trace),
+            seconds: Times {
+                read: around.read,
+                pca,
+                knn,
+                affinity,
+                init,
+                descend,
+                write: around.write,
+                total: around.total,
+            },
+            seconds_per_iteration: PerIteration {
+                median: (!rates.is_empty()).then(|| rates[rates.len() / 2]),
+                mean: (outcome.iterations > 0).then(|| outcome.seconds / outcome.iterations as f64),
+            },
+            knn: Knn { kind: plan.knn, k: plan.neighbors, recall: (plan.knn == "exact").then_some(1.0) },
+            affinities: Affinities { edges: done.edges, unreached_perplexity: done.unreached },
+            field: Field { kind: plan.field, order: None, spacing: None, grid: None, force_error: 0.0 },
+            peak_bytes: Peak { host: around.peak_host, device: around.device.map(|(_, peak)| peak) },
+            warnings: around.warnings,
+        }
+    }
+
+    /// Writes it beside `path` and renames.
+    ///
+    /// # Errors
+    /// [`crate::Error::Job`] if the disk does not take it.
+    pub fn write(&self, path: &Path) -> crate::Result<()> {
+        render::replace(path, |out| {
+            serde_json::to_writer_pretty(&mut *out, self)?;
+            out.write_all(b"\n")
+        })
+    }
+}
+
+fn readings(trace: &Trace) -> Vec<Reading> {
+    let reading = |point: &crate::data::TracePoint| Reading {
+        iteration: point.iteration,
+        objective: point.objective,
+        seconds: point.seconds,
+    };
+    trace.iter().map(reading).collect()
+}

@@ -1,0 +1,101 @@
+//! Attraction along the edges; under it the host side of the twin, `shaders/objective/attraction.wgsl`.
+
+use super::edges::{EdgeParams, Edges};
+use crate::data::Affinities;
+use crate::gpu::{Batch, Buffer, Call, Gpu, Params, Shader};
+use crate::kernel::{Kernel, Student};
+use crate::real::Real;
+use crate::{Result, wgsl};
+use ndarray::{Array2, ArrayView2};
+use rayon::prelude::*;
+
+/// Σ_j N p_ij s(D_ij) (y_i − y_j) for every point: [N, d].
+///
+/// Terms are added in the order of the row, so the result does not depend on the number of threads.
+pub fn attraction<T: Real, K: Kernel<T>>(affinities: &Affinities<T>, points: ArrayView2<T>, kernel: K) -> Array2<T> {
+    match points.ncols() {
+        2 => in_dims::<T, K, 2>(affinities, points, kernel),
+        _ => in_dims::<T, K, 3>(affinities, points, kernel),
+    }
+}
+
+fn in_dims<T: Real, K: Kernel<T>, const D: usize>(
+    affinities: &Affinities<T>,
+    points: ArrayView2<T>,
+    kernel: K,
+) -> Array2<T> {
+    let map: Vec<[T; D]> = points.outer_iter().map(|row| std::array::from_fn(|c| row[c])).collect();
+    let rows: Vec<[T; D]> = (0..map.len())
+        .into_par_iter()
+        .map(|i| {
+            let (indices, weights) = affinities.row(i);
+            let mut sum = [T::of(0.0); D];
+            for (&j, &p) in indices.iter().zip(weights) {
+                let difference: [T; D] = std::array::from_fn(|c| map[i][c] - map[j as usize][c]);
+                let d2 = difference.iter().map(|&x| x * x).sum();
+                let pull = p * kernel.slope(d2);
+                for c in 0..D {
+                    sum[c] += pull * difference[c];
+                }
+            }
+            sum
+        })
+        .collect();
+    Array2::from_shape_fn(points.dim(), |(i, c)| rows[i][c])
+}
+
+/// The twin in 2 and in 3 dimensions.
+pub const SHADERS: [Shader; 2] = [
+    Shader {
+        parts: &[
+            wgsl!("lib/dispatch.wgsl"),
+            wgsl!("lib/point2.wgsl"),
+            Student::PART,
+            wgsl!("objective/attraction.wgsl"),
+        ],
+        params: EdgeParams::STRUCTURE,
+    },
+    Shader {
+        parts: &[
+            wgsl!("lib/dispatch.wgsl"),
+            wgsl!("lib/point3.wgsl"),
+            Student::PART,
+            wgsl!("objective/attraction.wgsl"),
+        ],
+        params: EdgeParams::STRUCTURE,
+    },
+];
+
+/// The attraction of a map that lies on the device.
+pub struct AttractionPass {
+    /// [N, d] Σ_j N p_ij s (y_i − y_j).
+    pub attraction: Buffer<f32>,
+    calls: Vec<(Call, usize)>,
+}
+
+impl AttractionPass {
+    /// A buffer as long as the map's; call [`AttractionPass::split`] before the first [`AttractionPass::record`].
+    ///
+    /// # Errors
+    /// As for [`Gpu::zeros`].
+    pub fn new(gpu: &Gpu, points: &Buffer<f32>) -> Result<AttractionPass> {
+        Ok(AttractionPass { attraction: gpu.zeros("attraction", points.len())?, calls: Vec::new() })
+    }
+
+    /// Cuts the rows into dispatches of at most `most` edges each (and at least one row).
+    ///
+    /// # Errors
+    /// Any fault of the device.
+    pub fn split(&mut self, gpu: &Gpu, edges: &Edges, points: &Buffer<f32>, dims: usize, most: usize) -> Result<()> {
+        let kernel = gpu.kernel(&SHADERS[dims - 2], "edges")?;
+        self.calls = edges.calls(gpu, &kernel, most, &[("points", points), ("attraction", &self.attraction)])?;
+        Ok(())
+    }
+
+    /// Records the attraction of the map as it then is.
+    pub fn record(&self, batch: &mut Batch) {
+        for (call, groups) in &self.calls {
+            batch.groups(call, *groups);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! One step of the descent; under it the host side of the twin, `shaders/optimizer/step.wgsl`.
+
+use super::Phase;
+use crate::field::FieldSums;
+use crate::field::total::Totals;
+use crate::gpu::{Batch, Buffer, Call, Gpu, Params, Shader};
+use crate::real::Real;
+use crate::{Result, params, wgsl};
+use ndarray::{Array2, ArrayView2, Zip};
+
+/// Added to a gain where velocity and gradient differ in sign (Jacobs 1988).
+const GAIN_STEP: f64 = 0.2;
+/// Multiplies a gain where they agree.
+const GAIN_DECAY: f64 = 0.8;
+/// No gain falls below this.
+const SMALLEST_GAIN: f64 = 0.01;
+/// No step is longer than this, in map units: a guard against points shooting off.
+const LONGEST_STEP: f64 = 5.0;
+
+/// What the descent carries from one iteration to the next: three matrices [N, d].
+#[derive(Debug, Clone, PartialEq)]
+pub struct State<T> {
+    /// The map.
+    pub points: Array2<T>,
+    /// The last step.
+    pub velocity: Array2<T>,
+    /// The gain of every coordinate.
+    pub gains: Array2<T>,
+}
+
+impl<T: Real> State<T> {
+    /// At rest at the start of a descent.
+    pub fn at_rest(points: Array2<T>) -> State<T> {
+        let velocity = Array2::from_elem(points.dim(), T::of(0.0));
+        let gains = Array2::from_elem(points.dim(), T::of(1.0));
+        State { points, velocity, gains }
+    }
+}
+
+/// N/4 · ∂C/∂y = exaggeration · attraction − (N/Z) · force: [N, d].
+pub fn gradient<T: Real>(exaggeration: T, attraction: ArrayView2<T>, force: ArrayView2<T>, z: T) -> Array2<T> {
+    let scale = T::of(attraction.nrows() as f64) / z;
+    Zip::from(attraction).and(force).map_collect(|&pull, &push| exaggeration * pull - scale * push)
+}
+
+/// Moves the map by one step and takes off the mean that it had before.
+///
+/// The mean is that of the map which the totals were formed of; it lags by one step, which needs no second pass.
+pub fn step<T: Real>(
+    state: &mut State<T>,
+    phase: &Phase,
+    attraction: ArrayView2<T>,
+    field: &FieldSums<T>,
+    totals: &Totals<T>,
+) {
+    let (n, dims) = state.points.dim();
+    let count = T::of(n as f64);
+    let gradient = gradient(T::of(phase.exaggeration), attraction, field.force.view(), totals.z);
+    let rate = T::of(phase.learning_rate / n as f64);
+    let momentum = T::of(phase.momentum);
+    for i in 0..n {
+        let mut norm2 = T::of(0.0);
+        for c in 0..dims {
+            let at = [i, c];
+            let differ = sign(state.velocity[at]) != sign(gradient[at]);
+            let gain = if differ { state.gains[at] + T::of(GAIN_STEP) } else { state.gains[at] * T::of(GAIN_DECAY) };
+            state.gains[at] = gain.larger(T::of(SMALLEST_GAIN));
+            state.velocity[at] = momentum * state.velocity[at] - rate * state.gains[at] * gradient[at];
+            norm2 += state.velocity[at] * state.velocity[at];
+        }
+        let norm = norm2.root();
+        for c in 0..dims {
+            let at = [i, c];
+            if norm > T::of(LONGEST_STEP) {
+                state.velocity[at] *= T::of(LONGEST_STEP) / norm;
+            }
+            state.points[at] += state.velocity[at] - totals.sum[c] / count;
+        }
+    }
+}
+
+fn sign<T: Real>(x: T) -> i8 {
+    i8::from(x > T::of(0.0)) - i8::from(x < T::of(0.0))
+}
+
+params! {
+    /// The uniform of `optimizer/step.wgsl`.
+    pub struct StepParams {
+        /// Points.
+        pub n: u32,
+        /// Factor on the affinities.
+        pub exaggeration: f32,
+        /// Learning rate / N.
+        pub rate: f32,
+        /// Share of the last step in the next.
+        pub momentum: f32,
+    }
+}
+
+/// The twin in 2 and in 3 dimensions.
+pub const SHADERS: [Shader; 2] = [
+    Shader {
+        parts: &[wgsl!("lib/dispatch.wgsl"), wgsl!("lib/point2.wgsl"), wgsl!("optimizer/step.wgsl")],
+        params: StepParams::STRUCTURE,
+    },
+    Shader {
+        parts: &[wgsl!("lib/dispatch.wgsl"), wgsl!("lib/point3.wgsl"), wgsl!("optimizer/step.wgsl")],
+        params: StepParams::STRUCTURE,
+    },
+];
+
+/// The state on the device and the step over it.
+pub struct StepPass {
+    n: usize,
+    params: Buffer<StepParams>,
+    /// [N, d] the last step.
+    pub velocity: Buffer<f32>,
+    /// [N, d] gains.
+    pub gains: Buffer<f32>,
+    call: Call,
+}
+
+impl StepPass {
+    /// For a state whose points lie in `points`, and for the buffers that the other passes fill.
+    ///
+    /// # Errors
+    /// Any fault of the device.
+    pub fn new(
+        gpu: &Gpu,
+        state: &State<f32>,
+        points: &Buffer<f32>,
+        attraction: &Buffer<f32>,
+        sums: &Buffer<[f32; 4]>,
+        totals: &Buffer<[f32; 4]>,
+    ) -> Result<StepPass> {
+        let (n, dims) = state.points.dim();
+        let velocity = gpu.upload_map("velocity", state.velocity.view())?;
+        let gains = gpu.upload_map("gains", state.gains.view())?;
+        let params =
+            gpu.uniform("step params", &StepParams { n: n as u32, exaggeration: 1.0, rate: 0.0, momentum: 0.0 })?;
+        let call = gpu.kernel(&SHADERS[dims - 2], "step_points")?.bind(
+            gpu,
+            &[
+                ("params", &params),
+                ("points", points),
+                ("velocity", &velocity),
+                ("gains", &gains),
+                ("attraction", attraction),
+                ("sums", sums),
+                ("totals", totals),
+            ],
+        )?;
+        Ok(StepPass { n, params, velocity, gains, call })
+    }
+
+    /// Sets the phase for the batches submitted from now on.
+    pub fn set(&self, gpu: &Gpu, phase: &Phase) {
+        let params = StepParams {
+            n: self.n as u32,
+            exaggeration: phase.exaggeration as f32,
+            rate: (phase.learning_rate / self.n as f64) as f32,
+            momentum: phase.momentum as f32,
+        };
+        gpu.write(&self.params, &[params]);
+    }
+
+    /// Records one step.
+    pub fn record(&self, batch: &mut Batch) {
+        batch.over(&self.call, self.n);
+    }
+}

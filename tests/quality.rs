@@ -1,0 +1,107 @@
+//! What a user gets with the defaults: the digits, on the CPU and on each adapter under test, judged in `f64` by other
+//! code than that which made the map.
+
+mod common;
+
+use common::adapters::on_each;
+use common::{data, golden};
+use ndarray::{Array2, ArrayView2};
+use nearfield::data::{Affinities, Dataset, Embedding};
+use nearfield::field::{lanes, total};
+use nearfield::gpu::{Gpu, Options};
+use nearfield::kernel::Student;
+use nearfield::knn::{self, Metric};
+use nearfield::objective::loss::cross;
+use nearfield::objective::{entropy, forward_kl};
+use nearfield::plan::{Plan, Settings, Shape};
+use nearfield::{affinity, job, score};
+
+/// The exact gradients of openTSNE's optimiser reach 0.741, openTSNE itself 0.756 (assets/golden/README.md).
+const LARGEST_KL: f64 = 0.748;
+const SMALLEST_ACCURACY: f64 = 0.983;
+
+struct Judge {
+    affinities: Affinities<f64>,
+    labels: Vec<u32>,
+}
+
+impl Judge {
+    /// Exact affinities of the digits at the defaults: perplexity 30 over 90 neighbours.
+    fn new(digits: &Array2<f64>) -> Judge {
+        let neighbors = knn::exact(digits.view(), 90, Metric::Euclidean).expect("sound");
+        let bytes =
+            std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/digits_labels.npy")).expect("the labels");
+        let labels: Vec<u8> = npyz::NpyFile::new(&bytes[..]).expect("npy").into_vec().expect("u8");
+        let labels = labels.into_iter().map(u32::from).collect();
+        Judge { affinities: affinity::affinities(&neighbors, 30.0).expect("sound"), labels }
+    }
+
+    fn kl(&self, map: ArrayView2<f64>) -> f64 {
+        let z = total::total(map, lanes::exact(map, Student).weight.view()).z;
+        forward_kl(entropy(&self.affinities), cross(&self.affinities, map, Student), z, map.nrows())
+    }
+
+    fn passes(&self, map: &Embedding<f32>) -> Result<f64, String> {
+        let kl = self.kl(map.points.mapv(f64::from).view());
+        let accuracy = score::label_accuracy(map.points.view(), &self.labels, 10);
+        // Written so that NaN fails.
+        if kl <= LARGEST_KL && accuracy >= SMALLEST_ACCURACY {
+            Ok(kl)
+        } else {
+            Err(format!("KL {kl}, label accuracy {accuracy}"))
+        }
+    }
+}
+
+/// A job at the defaults: its map and the objective in its trace.
+fn run(digits: &Array2<f64>, settings: &Settings, gpu: Option<&Gpu>) -> (Embedding<f32>, f64) {
+    let (n, input_dims) = digits.dim();
+    let data = Dataset { name: "digits".into(), points: digits.mapv(|x| x as f32), labels: None, notes: vec![] };
+    let shape = Shape { name: "digits", n, input_dims };
+    let plan = Plan::resolve(settings, shape, gpu.map(Gpu::adapter)).expect("the defaults are sound");
+    let done = job::run(&plan, settings, &data, None, gpu, &mut |_| true).expect("the job is done");
+    assert_eq!(done.outcome.iterations, 750);
+    let objective = done.outcome.trace.last().expect("a reading").objective;
+    (done.outcome.embedding, objective)
+}
+
+#[test]
+fn the_digits_map_well_on_every_backend() {
+    let digits = golden::digits();
+    let judge = Judge::new(&digits);
+
+    // The control: maps that must not pass.
+    let noise = data::random(1797, 2, 1).mapv(|y| 10.0 * y as f32);
+    assert!(judge.passes(&Embedding { points: noise }).is_err(), "a random map must score badly");
+    assert!(judge.passes(&Embedding { points: Array2::from_elem((1797, 2), f32::NAN) }).is_err());
+
+    let (map, objective) = run(&digits, &Settings::default(), None);
+    let on_cpu = judge.passes(&map).unwrap_or_else(|why| panic!("CPU: {why}"));
+    assert!((objective - on_cpu).abs() <= 1e-4 * on_cpu, "the job reports {objective}, its map has {on_cpu}");
+    on_each(Options::default(), |gpu| {
+        let (map, objective) = run(&digits, &Settings::default(), Some(gpu));
+        let on_gpu = judge.passes(&map).unwrap_or_else(|why| panic!("{}: {why}", gpu.adapter().name));
+        assert!((objective - on_gpu).abs() <= 1e-4 * on_gpu, "the job reports {objective}, its map has {on_gpu}");
+        assert!((on_cpu - on_gpu).abs() <= 0.02 * on_cpu, "CPU {on_cpu}, {} {on_gpu}", gpu.adapter().name);
+    });
+}
+
+#[test]
+fn maps_in_three_dimensions_are_better_ones() {
+    // One more dimension can only help: an outside bound for 3-D that needs no reference.
+    let digits = golden::digits().slice_move(ndarray::s![..500, ..]);
+    let neighbors = knn::exact(digits.view(), 90, Metric::Euclidean).expect("sound");
+    let judge = Judge { affinities: affinity::affinities(&neighbors, 30.0).expect("sound"), labels: vec![] };
+    let kl = |dims, gpu: Option<&Gpu>| {
+        let (map, _) = run(&digits, &Settings { dims, ..Settings::default() }, gpu);
+        assert_eq!(map.points.ncols(), dims);
+        judge.kl(map.points.mapv(f64::from).view())
+    };
+    let flat = kl(2, None);
+    let deep = kl(3, None);
+    assert!(deep < 0.95 * flat && deep > 0.0, "2-D {flat}, 3-D {deep}");
+    on_each(Options::default(), |gpu| {
+        let on_gpu = kl(3, Some(gpu));
+        assert!((deep - on_gpu).abs() <= 0.03 * deep, "3-D: CPU {deep}, {} {on_gpu}", gpu.adapter().name);
+    });
+}
