@@ -31,7 +31,7 @@ const POINTS_PER_CELL: usize = 32;
 /// Points whose neighbours are all found to learn the reach, and from how many tiles they come. Their mean recall has a
 /// standard error of some 0.3 %.
 const PILOTS: usize = 768;
-const PILOT_TILES: usize = 24;
+const PILOT_TILES: usize = 64;
 /// The reach is sought from here up, by half as much again each time, until all cells are met rather; then between the
 /// last two by halving their distance so many times.
 const FIRST_REACH: f32 = 1.5;
