@@ -2,7 +2,7 @@
 
 use crate::gpu::Choice;
 use crate::knn::Metric;
-use crate::plan::{Count, Pca, Settings, Start};
+use crate::plan::{Count, Field, Knn, Pca, Settings, Start};
 use crate::{input, optimizer, render};
 use clap::builder::TypedValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -62,6 +62,22 @@ pub struct Embed {
     /// Nearest neighbours that attract each point: a number, or `all`. Default: three times the perplexity.
     #[arg(long, value_name = "K|all", value_parser = parse_count)]
     pub neighbors: Option<Count>,
+
+    /// How neighbours are sought: `auto` (all pairs below 20,000 points, inverted lists beyond), `exact` or `inverted`.
+    #[arg(long, value_enum, default_value_t = KnnChoice::Auto)]
+    pub knn: KnnChoice,
+
+    /// The share of true neighbours that inverted lists should find.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.95)]
+    pub recall: f64,
+
+    /// How the repulsion is computed: `auto` (all pairs below 4,000 points, a mesh beyond, on the CPU), `exact` or `mesh`.
+    #[arg(long, value_enum, default_value_t = FieldChoice::Auto)]
+    pub field: FieldChoice,
+
+    /// The relative error of the forces that the mesh may make, down to 0.001.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.01)]
+    pub accuracy: f64,
 
     /// Reduce the input to its first N principal components. Default: 50 above 100 columns, never for the cosine.
     #[arg(long, value_name = "N|off", value_parser = parse_pca)]
@@ -148,6 +164,28 @@ pub enum MetricChoice {
     Cosine,
 }
 
+/// `--knn`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum KnnChoice {
+    /// By the number of points.
+    Auto,
+    /// All pairs.
+    Exact,
+    /// Inverted lists.
+    Inverted,
+}
+
+/// `--field`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FieldChoice {
+    /// By the number of points.
+    Auto,
+    /// All pairs.
+    Exact,
+    /// A mesh.
+    Mesh,
+}
+
 impl Embed {
     /// What to read.
     pub fn request(&self) -> input::Request<'_> {
@@ -189,6 +227,18 @@ impl Embed {
             max_seconds: self.max_time,
             trace_every: self.trace_every,
             seed: self.seed,
+            knn: match self.knn {
+                KnnChoice::Auto => Knn::Auto,
+                KnnChoice::Exact => Knn::Exact,
+                KnnChoice::Inverted => Knn::Inverted,
+            },
+            recall: self.recall,
+            field: match self.field {
+                FieldChoice::Auto => Field::Auto,
+                FieldChoice::Exact => Field::Exact,
+                FieldChoice::Mesh => Field::Mesh,
+            },
+            accuracy: self.accuracy,
         }
     }
 }
