@@ -3,9 +3,9 @@
 //! Each default is tabled with its source in [`optimizer`], [`affinity`] and [`init`](crate::init); here they meet
 //! the size of the data. An option is honoured exactly or refused.
 
-use crate::gpu::Adapter;
 use crate::field::mesh::Resolution;
 use crate::field::{self, Method};
+use crate::gpu::Adapter;
 use crate::knn::{self, Metric, Recall, Search};
 use crate::optimizer::{self, Phase};
 use crate::{Error, Result, affinity};
@@ -401,9 +401,11 @@ fn resolve_knn(settings: &Settings, n: usize) -> Result<Search> {
     }
     let inverted = Search::Inverted(Recall { wish: settings.recall });
     match (settings.knn, settings.neighbors) {
-        (Knn::Inverted, Count::All) => {
-            Err(Error::request("--knn inverted", "--neighbors all leaves nothing to search for", "leave one of them out"))
-        }
+        (Knn::Inverted, Count::All) => Err(Error::request(
+            "--knn inverted",
+            "--neighbors all leaves nothing to search for",
+            "leave one of them out",
+        )),
         (Knn::Inverted, _) => Ok(inverted),
         (Knn::Auto, Count::Auto | Count::Of(_)) if n >= knn::INVERTED_FROM => Ok(inverted),
         (Knn::Auto | Knn::Exact, _) => Ok(Search::Exact),

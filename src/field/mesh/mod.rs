@@ -261,7 +261,8 @@ impl<T: Real> Mesh<T> {
         if let Some(reach) = self.reach(h).filter(|_| h == self.resolution.spacing) {
             let size: [usize; 3] = std::array::from_fn(|d| padded(d, occupied[d] + reach));
             // The coarse grid serves all that the fine one holds, so that both change together.
-            let coarse = std::array::from_fn(|d| padded(d, 2 * self.nesting.coarse(size[d].saturating_sub(reach).max(1))));
+            let coarse =
+                std::array::from_fn(|d| padded(d, 2 * self.nesting.coarse(size[d].saturating_sub(reach).max(1))));
             let work = |size: [usize; 3]| size.iter().product::<usize>() as f64;
             if work(size) + work(coarse) < 0.8 * work(alone) {
                 let far = self.profile.far(0.0, SPLIT_RATE / (h * h)) != Some(0.0);
