@@ -10,6 +10,7 @@ pub use cpu::Cpu;
 pub use device::Device;
 
 use crate::data::{Embedding, Trace, TracePoint};
+use crate::field::Account;
 use crate::optimizer::Phase;
 use crate::{Error, Result};
 use std::time::{Duration, Instant};
@@ -33,6 +34,12 @@ pub trait Descent {
     /// # Errors
     /// Any fault of the device.
     fn objective(&mut self) -> Result<f64>;
+
+    /// How the field was computed, and how well at the map as it is now.
+    ///
+    /// # Errors
+    /// Any fault of the device.
+    fn account(&mut self) -> Result<Account>;
 }
 
 /// When to read the objective and when to stop.
@@ -74,8 +81,10 @@ pub struct Outcome {
     pub stop: Stop,
     /// Seconds an iteration, one value for every call of [`Descent::step`]: batch time / batch size.
     pub seconds_per_iteration: Vec<f64>,
-    /// Seconds in all.
+    /// Seconds in all, without the last measurement of the field.
     pub seconds: f64,
+    /// How the field was computed.
+    pub field: Account,
 }
 
 impl Schedule {
@@ -153,14 +162,9 @@ pub fn descend(
         trace.push(read(descent, done, started)?);
     }
     let embedding = descent.embedding()?;
-    Ok(Outcome {
-        embedding,
-        iterations: done,
-        trace,
-        stop,
-        seconds_per_iteration,
-        seconds: started.elapsed().as_secs_f64(),
-    })
+    let seconds = started.elapsed().as_secs_f64();
+    let field = descent.account()?;
+    Ok(Outcome { embedding, iterations: done, trace, stop, seconds_per_iteration, seconds, field })
 }
 
 fn read(descent: &mut dyn Descent, iteration: usize, started: Instant) -> Result<TracePoint> {

@@ -32,6 +32,8 @@ pub struct Done {
     pub outcome: Outcome,
     /// Points whose perplexity could not be reached.
     pub unreached: usize,
+    /// The share of true neighbours among those found.
+    pub recall: f64,
     /// Edges of the affinities.
     pub edges: usize,
     /// Stage times.
@@ -74,7 +76,8 @@ pub fn run(
 
     observe(Event::Stage("neighbours"));
     let clock = Instant::now();
-    let neighbors = knn::neighbors(points.view(), plan.neighbors, settings.metric, gpu)?;
+    let (neighbors, recall) =
+        knn::neighbors(points.view(), plan.neighbors, settings.metric, plan.search, plan.seed, gpu)?;
     seconds.knn = clock.elapsed().as_secs_f64();
 
     observe(Event::Stage("affinities"));
@@ -107,9 +110,9 @@ pub fn run(
     };
     let mut descent: Box<dyn Descent> = match gpu {
         Some(gpu) => Box::new(Device::new(gpu, &affinities, start)?),
-        None => Box::new(Cpu::new(&affinities, start)),
+        None => Box::new(Cpu::new(&affinities, start, plan.method_of_field)),
     };
     let outcome = engine::descend(descent.as_mut(), &schedule, &mut |progress| observe(Event::Progress(progress)))?;
     seconds.descend = clock.elapsed().as_secs_f64();
-    Ok(Done { outcome, unreached: affinities.unreached, edges: affinities.indices.len(), seconds })
+    Ok(Done { outcome, unreached: affinities.unreached, recall, edges: affinities.indices.len(), seconds })
 }

@@ -3,8 +3,10 @@
 //! Each default is tabled with its source in [`optimizer`], [`affinity`] and [`init`](crate::init); here they meet
 //! the size of the data. An option is honoured exactly or refused.
 
+use crate::field::mesh::Resolution;
+use crate::field::{self, Method};
 use crate::gpu::Adapter;
-use crate::knn::Metric;
+use crate::knn::{self, Metric, Recall, Search};
 use crate::optimizer::{self, Phase};
 use crate::{Error, Result, affinity};
 use serde::Serialize;
@@ -24,6 +26,9 @@ const LARGEST_EXAGGERATION: f64 = 1e5;
 
 /// The largest learning rate; see [`LARGEST_EXAGGERATION`]. Long before it every step is as long as the optimizer allows.
 const LARGEST_RATE: f64 = 1e9;
+
+/// The relative force error that the mesh reaches at its finest.
+const FINEST_MESH: f64 = 0.001;
 
 /// A year: longer than any descent, and short enough for every clock.
 const LONGEST_SECONDS: f64 = 3.2e7;
@@ -63,6 +68,14 @@ pub struct Settings {
     pub trace_every: usize,
     /// Seed of everything random.
     pub seed: u64,
+    /// How neighbours are sought.
+    pub knn: Knn,
+    /// The share of true neighbours wished for where not all pairs are compared.
+    pub recall: f64,
+    /// How the field is computed.
+    pub field: Field,
+    /// The relative force error allowed to the mesh.
+    pub accuracy: f64,
 }
 
 impl Default for Settings {
@@ -84,8 +97,34 @@ impl Default for Settings {
             max_seconds: None,
             trace_every: 50,
             seed: 0,
+            knn: Knn::Auto,
+            recall: 0.95,
+            field: Field::Auto,
+            accuracy: 0.01,
         }
     }
+}
+
+/// How neighbours are sought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Knn {
+    /// All pairs for some ten thousand points, inverted lists beyond.
+    Auto,
+    /// All pairs.
+    Exact,
+    /// Inverted lists.
+    Inverted,
+}
+
+/// How the field is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    /// All pairs for some thousand points, the mesh beyond.
+    Auto,
+    /// All pairs.
+    Exact,
+    /// The mesh.
+    Mesh,
 }
 
 /// How the input is reduced before neighbours are sought.
@@ -150,12 +189,21 @@ pub struct Plan {
     pub perplexity: f64,
     /// Neighbours of each point, k.
     pub neighbors: usize,
-    /// `exact`, or `all` where k is N − 1 by request.
+    /// `exact`, `inverted`, or `all` where k is N − 1 by request.
     pub knn: &'static str,
+    /// The share of true neighbours wished for, of inverted lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recall: Option<f64>,
     /// `pca`, `random` or a file's path.
     pub init: String,
-    /// `exact`.
+    /// `exact` or `mesh`.
     pub field: &'static str,
+    /// Order of the mesh's splines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order: Option<usize>,
+    /// Spacing of the mesh, in map units; less for small maps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spacing: Option<f64>,
     /// Iterations in all.
     pub iterations: usize,
     /// Iterations between two readings of the objective.
@@ -175,6 +223,12 @@ pub struct Plan {
     /// What the plan did that a user should know, one sentence each.
     #[serde(skip)]
     pub notes: Vec<String>,
+    /// `knn` and `recall`, as the search takes them.
+    #[serde(skip)]
+    pub search: Search,
+    /// `field`, `order` and `spacing`, as the engine takes them.
+    #[serde(skip)]
+    pub method_of_field: Method,
 }
 
 /// Bytes at the peak.
@@ -211,6 +265,12 @@ impl Plan {
         if let Some(components) = pca {
             notes.push(format!("the input's {input_dims} columns are reduced to {components} principal components"));
         }
+        let search = resolve_knn(settings, n)?;
+        let field = resolve_field(settings, n, device.is_some())?;
+        let resolution = match field {
+            Method::Exact => None,
+            Method::Mesh(resolution) => Some(resolution),
+        };
         let plan = Plan {
             input: name.to_owned(),
             n,
@@ -224,13 +284,23 @@ impl Plan {
             pca,
             perplexity,
             neighbors,
-            knn: if settings.neighbors == Count::All { "all" } else { "exact" },
+            knn: match search {
+                _ if settings.neighbors == Count::All => "all",
+                Search::Exact => "exact",
+                Search::Inverted(_) => "inverted",
+            },
+            recall: match search {
+                Search::Exact => None,
+                Search::Inverted(recall) => Some(recall.wish),
+            },
             init: match &settings.init {
                 Start::Pca => "pca".into(),
                 Start::Random => "random".into(),
                 Start::File(path) => path.clone(),
             },
-            field: "exact",
+            field: if resolution.is_some() { "mesh" } else { "exact" },
+            order: resolution.map(|resolution| resolution.order),
+            spacing: resolution.map(|resolution| resolution.spacing),
             iterations: settings.iterations,
             trace_every: settings.trace_every,
             stop_below: settings.stop_below,
@@ -239,6 +309,8 @@ impl Plan {
             memory: memory(n, input_dims, pca, neighbors, settings.dims, device.is_some()),
             phases: phases(settings, n)?,
             notes,
+            search,
+            method_of_field: field,
         };
         Ok(plan)
     }
@@ -353,6 +425,45 @@ fn resolve_neighbors(settings: &Settings, n: usize, notes: &mut Vec<String>) -> 
         Count::Of(_) | Count::All => limit,
     };
     Ok((perplexity, neighbors))
+}
+
+fn resolve_knn(settings: &Settings, n: usize) -> Result<Search> {
+    if !(settings.recall > 0.0 && settings.recall <= 1.0) {
+        let cause = format!("{} is not a share of the neighbours", settings.recall);
+        return Err(Error::request("--recall", cause, "give a number above 0, at most 1"));
+    }
+    let inverted = Search::Inverted(Recall { wish: settings.recall });
+    match (settings.knn, settings.neighbors) {
+        (Knn::Inverted, Count::All) => Err(Error::request(
+            "--knn inverted",
+            "--neighbors all leaves nothing to search for",
+            "leave one of them out",
+        )),
+        (Knn::Inverted, _) => Ok(inverted),
+        (Knn::Auto, Count::Auto | Count::Of(_)) if n >= knn::INVERTED_FROM => Ok(inverted),
+        (Knn::Auto | Knn::Exact, _) => Ok(Search::Exact),
+    }
+}
+
+fn resolve_field(settings: &Settings, n: usize, on_device: bool) -> Result<Method> {
+    if !(settings.accuracy > 0.0 && settings.accuracy.is_finite()) {
+        let cause = format!("{} is not a relative error", settings.accuracy);
+        return Err(Error::request("--accuracy", cause, "give a number above 0, as 0.01 for 1 %"));
+    }
+    let resolution = if settings.accuracy >= 0.01 { Resolution::STANDARD } else { Resolution::FINE };
+    let mesh = match settings.field {
+        Field::Auto => n >= field::MESH_FROM && !on_device && settings.accuracy >= FINEST_MESH,
+        Field::Exact => false,
+        Field::Mesh => true,
+    };
+    if settings.field == Field::Mesh && on_device {
+        return Err(Error::request("--field mesh", "the mesh is computed on the CPU so far", "add --device cpu"));
+    }
+    if mesh && settings.accuracy < FINEST_MESH {
+        let cause = format!("a force error of {} is below what the mesh reaches, {FINEST_MESH}", settings.accuracy);
+        return Err(Error::request("--accuracy", cause, "use --field exact"));
+    }
+    Ok(if mesh { Method::Mesh(resolution) } else { Method::Exact })
 }
 
 fn phases(settings: &Settings, n: usize) -> Result<Vec<Phase>> {

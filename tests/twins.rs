@@ -335,7 +335,7 @@ fn a_step_is_within_its_bound() {
             let start =
                 State { points: narrow(&state.points), velocity: narrow(&state.velocity), gains: narrow(&state.gains) };
             let slope = gradient(phase.exaggeration, pull.view(), field.force.view(), totals.z);
-            step(&mut state, &phase, pull.view(), &field, &totals);
+            step(&mut state, &phase, pull.view(), field.force.view(), &totals);
             let long = state.velocity.outer_iter().filter(|v| v.dot(v) > 24.99).count();
             assert!(n < 64 || (long > 0 && long < n), "{long} of {n} steps at the limit");
 

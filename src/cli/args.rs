@@ -2,7 +2,7 @@
 
 use crate::gpu::Choice;
 use crate::knn::Metric;
-use crate::plan::{Count, Pca, Settings, Start};
+use crate::plan::{Count, Field, Knn, Pca, Settings, Start};
 use crate::{input, optimizer, render};
 use clap::builder::TypedValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -72,6 +72,14 @@ pub struct Embed {
     #[arg(long, value_name = "K|all", value_parser = parse_count, help_heading = AFFINITIES)]
     pub neighbors: Option<Count>,
 
+    /// How neighbours are sought.
+    #[arg(long, value_enum, default_value_t = KnnChoice::Auto, help_heading = AFFINITIES)]
+    pub knn: KnnChoice,
+
+    /// The share of true neighbours that inverted lists should find.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.95, value_parser = parse_number, help_heading = AFFINITIES)]
+    pub recall: f64,
+
     /// Reduce the input to its first N principal components [default: 50 above 100 columns].
     ///
     /// Not possible for the cosine distance, whose angles it would change.
@@ -81,6 +89,14 @@ pub struct Embed {
     /// Distance between rows.
     #[arg(long, value_enum, default_value_t = MetricChoice::Euclidean, help_heading = AFFINITIES)]
     pub metric: MetricChoice,
+
+    /// How the repulsion is computed.
+    #[arg(long, value_enum, default_value_t = FieldChoice::Auto, help_heading = DESCENT)]
+    pub field: FieldChoice,
+
+    /// The relative error of the forces that the mesh may make, down to 0.001.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.01, value_parser = parse_number, help_heading = DESCENT)]
+    pub accuracy: f64,
 
     /// Dimensions of the map.
     #[arg(long, value_name = "D", default_value_t = 2, value_parser = clap::builder::PossibleValuesParser::new(["2", "3"]).map(|d| if d == "2" { 2_usize } else { 3 }), help_heading = DESCENT)]
@@ -185,6 +201,28 @@ pub enum MetricChoice {
     Cosine,
 }
 
+/// `--knn`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum KnnChoice {
+    /// All pairs below 20,000 points, inverted lists beyond.
+    Auto,
+    /// All pairs.
+    Exact,
+    /// Inverted lists: fast, and nearly all of the true neighbours.
+    Inverted,
+}
+
+/// `--field`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FieldChoice {
+    /// All pairs below 4,000 points or on a GPU, a mesh beyond on the CPU.
+    Auto,
+    /// All pairs.
+    Exact,
+    /// A mesh that follows the map: fast, with an error that --accuracy bounds.
+    Mesh,
+}
+
 impl Embed {
     /// What to read.
     pub fn request(&self) -> input::Request<'_> {
@@ -226,6 +264,18 @@ impl Embed {
             max_seconds: self.max_time,
             trace_every: self.trace_every,
             seed: self.seed,
+            knn: match self.knn {
+                KnnChoice::Auto => Knn::Auto,
+                KnnChoice::Exact => Knn::Exact,
+                KnnChoice::Inverted => Knn::Inverted,
+            },
+            recall: self.recall,
+            field: match self.field {
+                FieldChoice::Auto => Field::Auto,
+                FieldChoice::Exact => Field::Exact,
+                FieldChoice::Mesh => Field::Mesh,
+            },
+            accuracy: self.accuracy,
         }
     }
 }

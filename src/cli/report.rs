@@ -160,9 +160,15 @@ impl<'a> Report<'a> {
                 median: (!rates.is_empty()).then(|| rates[rates.len() / 2]),
                 mean: (outcome.iterations > 0).then(|| outcome.seconds / outcome.iterations as f64),
             },
-            knn: Knn { kind: plan.knn, k: plan.neighbors, recall: (plan.knn == "exact").then_some(1.0) },
+            knn: Knn { kind: plan.knn, k: plan.neighbors, recall: (plan.knn != "all").then_some(done.recall) },
             affinities: Affinities { edges: done.edges, unreached_perplexity: done.unreached },
-            field: Field { kind: plan.field, order: None, spacing: None, grid: None, force_error: 0.0 },
+            field: Field {
+                kind: plan.field,
+                order: plan.order,
+                spacing: outcome.field.spacing,
+                grid: outcome.field.grid.clone(),
+                force_error: outcome.field.force_error,
+            },
             peak_bytes: Peak { host: around.peak_host, device: around.device.map(|(_, peak)| peak) },
             warnings: around.warnings,
         }

@@ -1,34 +1,53 @@
 //! The descent on the CPU, in `f32` (the racer) or `f64` (the oracle).
 
 use super::{Descent, centre};
-use crate::Result;
 use crate::data::{Affinities, Embedding};
-use crate::field::total::total;
-use crate::field::{FieldSums, lanes};
+use crate::field::mesh::{self, Mesh};
+use crate::field::total::{Totals, total};
+use crate::field::{Account, FieldSums, Method, force_error, lanes};
 use crate::kernel::Student;
-use crate::objective::attraction::attraction;
+use crate::objective::attraction::attraction_into;
 use crate::objective::forward_kl;
 use crate::objective::loss::{cross, entropy};
 use crate::optimizer::Phase;
 use crate::optimizer::step::{State, step};
 use crate::real::Real;
-use ndarray::Array2;
+use crate::{Error, Result};
+use ndarray::{Array1, Array2};
 use std::time::{Duration, Instant};
 
 /// How long [`Descent::step`] goes on before it returns to be asked whether to stop.
 const BATCH: Duration = Duration::from_millis(250);
 
+/// The most bytes that a mesh may take: enough for maps some 10,000 units wide.
+const MESH_BYTES: u64 = 8 << 30;
+
 /// t-SNE on the CPU.
-pub struct Cpu<'a, T> {
+pub struct Cpu<'a, T: Real> {
     affinities: &'a Affinities<T>,
     entropy: f64,
     state: State<T>,
+    mesh: Option<Mesh<T>>,
+    sums: FieldSums<T>,
+    pull: Array2<T>,
 }
 
 impl<'a, T: Real> Cpu<'a, T> {
-    /// Starts at rest from a map [N, d] for N points' affinities.
-    pub fn new(affinities: &'a Affinities<T>, start: Array2<T>) -> Cpu<'a, T> {
-        Cpu { affinities, entropy: entropy(affinities), state: State::at_rest(start) }
+    /// Starts at rest from a map `[N, d]` for N points' affinities.
+    pub fn new(affinities: &'a Affinities<T>, start: Array2<T>, field: Method) -> Cpu<'a, T> {
+        let (n, dims) = start.dim();
+        let zero = T::of(0.0);
+        Cpu {
+            affinities,
+            entropy: entropy(affinities),
+            mesh: match field {
+                Method::Exact => None,
+                Method::Mesh(resolution) => Some(Mesh::new(mesh::Student { alpha: 1.0 }, dims, resolution, MESH_BYTES)),
+            },
+            sums: FieldSums { force: Array2::from_elem((n, dims), zero), weight: Array1::from_elem(n, zero) },
+            pull: Array2::from_elem((n, dims), zero),
+            state: State::at_rest(start),
+        }
     }
 
     /// The map as it is, not centred.
@@ -36,8 +55,29 @@ impl<'a, T: Real> Cpu<'a, T> {
         &self.state.points
     }
 
-    fn field(&self) -> FieldSums<T> {
-        lanes::exact(self.state.points.view(), Student)
+    /// Brings the field up to date with the map.
+    fn field(&mut self) -> Result<Totals<T>> {
+        let points = self.state.points.view();
+        match &mut self.mesh {
+            None => self.sums = lanes::exact(points, Student),
+            Some(mesh) => {
+                let contiguous = "matrices are made in standard layout";
+                let evaluated = mesh.evaluate(
+                    points.as_slice().expect(contiguous),
+                    None,
+                    self.sums.weight.as_slice_mut().expect(contiguous),
+                    self.sums.force.as_slice_mut().expect(contiguous),
+                );
+                evaluated.map_err(|error| {
+                    Error::job(
+                        "mesh field",
+                        error,
+                        "lower --learning-rate, start from a smaller map, or use --field exact",
+                    )
+                })?;
+            }
+        }
+        Ok(total(points, self.sums.weight.view()))
     }
 }
 
@@ -45,10 +85,9 @@ impl<T: Real> Descent for Cpu<'_, T> {
     fn step(&mut self, phase: &Phase, count: usize) -> Result<usize> {
         let started = Instant::now();
         for done in 1..=count {
-            let field = self.field();
-            let totals = total(self.state.points.view(), field.weight.view());
-            let pull = attraction(self.affinities, self.state.points.view(), Student);
-            step(&mut self.state, phase, pull.view(), &field, &totals);
+            let totals = self.field()?;
+            attraction_into(self.affinities, self.state.points.view(), Student, &mut self.pull);
+            step(&mut self.state, phase, self.pull.view(), self.sums.force.view(), &totals);
             if started.elapsed() >= BATCH {
                 return Ok(done);
             }
@@ -61,8 +100,22 @@ impl<T: Real> Descent for Cpu<'_, T> {
     }
 
     fn objective(&mut self) -> Result<f64> {
+        let z = self.field()?.z;
         let points = self.state.points.view();
-        let z = total(points, self.field().weight.view()).z;
         Ok(forward_kl(self.entropy, cross(self.affinities, points, Student), z.wide(), points.nrows()))
+    }
+
+    fn account(&mut self) -> Result<Account> {
+        if self.mesh.is_none() {
+            return Ok(Account::exact());
+        }
+        self.field()?;
+        let narrow = |values: &Array2<T>| values.mapv(|x| x.wide() as f32);
+        let grid = self.mesh.as_ref().and_then(Mesh::grid);
+        Ok(Account {
+            grid: grid.map(|(size, _)| size.into_iter().filter(|&side| side > 1).collect()),
+            spacing: grid.map(|(_, spacing)| spacing),
+            force_error: force_error(narrow(&self.state.points).view(), narrow(&self.sums.force).view()),
+        })
     }
 }

@@ -4,6 +4,7 @@
 use super::{Descent, centre};
 use crate::Result;
 use crate::data::{Affinities, Embedding};
+use crate::field::Account;
 use crate::field::exact::{self, ExactField};
 use crate::field::total::TotalPass;
 use crate::gpu::{Batch, Buffer, DISPATCH_SECONDS, Gpu, Pace, SUBMIT_SECONDS};
@@ -125,5 +126,9 @@ impl Descent for Device<'_> {
         let cross = self.loss.cross(self.gpu)?;
         let z = self.total.read(self.gpu)?.z;
         Ok(forward_kl(self.entropy, cross, f64::from(z), self.n))
+    }
+
+    fn account(&mut self) -> Result<Account> {
+        Ok(Account::exact())
     }
 }

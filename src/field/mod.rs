@@ -8,14 +8,18 @@
 //! Shapes: the map is `[N, d]` with d = 2 or 3; `force` is `[N, d]`, `weight` is `[N]`. The field knows no affinities.
 //!
 //! - [`exact`] reads like the formula: in `f64` it is the oracle of everything else.
-//! - [`lanes`] is the same sum at the speed of the vector units: what the CPU runs.
+//! - [`lanes`] is the same sum at the speed of the vector units: what the CPU runs for some thousand points.
+//! - [`mesh`] is the same sum to within a stated error, in time that grows with the grid and not with N².
 //! - [`total`] adds up what every point needs to know of all.
 
 pub mod exact;
 pub mod lanes;
+pub mod mesh;
 pub mod total;
 
-use ndarray::{Array1, Array2};
+use crate::kernel::{Kernel, Student};
+use ndarray::{Array1, Array2, ArrayView2};
+use rayon::prelude::*;
 
 /// What the field gives every point.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,4 +28,67 @@ pub struct FieldSums<T> {
     pub force: Array2<T>,
     /// `[N]` Σ_j w, the point itself left out.
     pub weight: Array1<T>,
+}
+
+/// How the field is computed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Method {
+    /// All pairs.
+    Exact,
+    /// On a mesh of this order and spacing.
+    Mesh(mesh::Resolution),
+}
+
+/// Points from which the mesh takes less time than all pairs on the CPU (benches/README.md).
+pub const MESH_FROM: usize = 4_000;
+
+/// What a method came to in a descent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Account {
+    /// Sizes of the padded grid at the end; `None` where all pairs were computed.
+    pub grid: Option<Vec<usize>>,
+    /// Its spacing in map units.
+    pub spacing: Option<f64>,
+    /// Σ|F − F64|² / Σ|F64|² over some points, its root; 0 where all pairs were computed.
+    pub force_error: f64,
+}
+
+impl Account {
+    /// Of a descent by all pairs.
+    pub fn exact() -> Account {
+        Account { grid: None, spacing: None, force_error: 0.0 }
+    }
+}
+
+/// Pairs that measuring the error may take: a fraction of a second.
+const SAMPLED_PAIRS: usize = 100_000_000;
+
+/// The relative error of forces `[N, d]` in the L2 norm over a sample of the points, against all pairs in `f64`.
+///
+/// Up to 1,000 points, evenly spread over the rows.
+pub fn force_error(points: ArrayView2<f32>, force: ArrayView2<f32>) -> f64 {
+    let (n, dims) = points.dim();
+    let sample = (SAMPLED_PAIRS / n.max(1)).clamp(50, 1000).min(n);
+    let sums: Vec<(f64, f64)> = (0..sample)
+        .into_par_iter()
+        .map(|s| {
+            let i = s * n / sample;
+            let mut want = [0.0; 3];
+            for y_j in points.outer_iter() {
+                let mut difference = [0.0; 3];
+                for c in 0..dims {
+                    difference[c] = f64::from(points[[i, c]]) - f64::from(y_j[c]);
+                }
+                let d2 = difference.iter().map(|x| x * x).sum();
+                let pull = Student.weight(d2) * Student.slope(d2);
+                for c in 0..dims {
+                    want[c] += pull * difference[c];
+                }
+            }
+            let wrong = (0..dims).map(|c| (f64::from(force[[i, c]]) - want[c]).powi(2)).sum::<f64>();
+            (wrong, want.iter().map(|x| x * x).sum())
+        })
+        .collect();
+    let (wrong, size) = sums.iter().fold((0.0, 0.0), |(a, b), (wrong, size)| (a + wrong, b + size));
+    if size > 0.0 { (wrong / size).sqrt() } else { 0.0 }
 }

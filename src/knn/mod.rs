@@ -11,9 +11,18 @@
 //! |x|² + |y|² − 2x·y loses every digit far from the origin.
 //!
 //! - [`exact`] compares all pairs: O(N²M) time, O(Nk) memory.
+//! - [`inverted`] compares each point with the cells around it, some ten thousand points and more: most of the
+//!   neighbours, in a small part of the time. [`recall`] measures which part was found.
 
+pub mod inverted;
+mod kmeans;
+mod lanes;
+mod probe;
+pub mod recall;
 pub mod select;
 
+pub use inverted::{Recall, inverted};
+pub use recall::recall;
 pub use select::{exact, exact_gpu};
 
 use crate::data::Neighbors;
@@ -89,14 +98,50 @@ impl Metric {
     }
 }
 
-/// The k nearest others of every point, on the device or on the CPU.
+/// How neighbours are sought.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Search {
+    /// All pairs are compared.
+    Exact,
+    /// By inverted lists, so that about this share of the neighbours are true ones.
+    Inverted(Recall),
+}
+
+/// Points from which inverted lists are searched where nothing else is asked for: they take less time than all pairs from
+/// some ten thousand points on, and a search of all pairs below this takes a second or two.
+pub const INVERTED_FROM: usize = 20_000;
+
+/// The k nearest others of every point, with the share of them that are true: 1 for [`Search::Exact`], else measured on a
+/// sample against all pairs.
+///
+/// All pairs are compared on the device where there is one; inverted lists are searched on the CPU.
 ///
 /// # Errors
 ///
 /// As for [`exact`] and [`exact_gpu`].
-pub fn neighbors(points: ArrayView2<f32>, k: usize, metric: Metric, gpu: Option<&Gpu>) -> Result<Neighbors<f32>> {
-    match gpu {
-        Some(gpu) => exact_gpu(gpu, points, k, metric),
-        None => exact(points, k, metric),
+pub fn neighbors(
+    points: ArrayView2<f32>,
+    k: usize,
+    metric: Metric,
+    search: Search,
+    seed: u64,
+    gpu: Option<&Gpu>,
+) -> Result<(Neighbors<f32>, f64)> {
+    match (search, gpu) {
+        (Search::Exact, Some(gpu)) => Ok((exact_gpu(gpu, points, k, metric)?, 1.0)),
+        (Search::Exact, None) => Ok((exact(points, k, metric)?, 1.0)),
+        (Search::Inverted(wish), _) => {
+            select::check_count(points.nrows(), k)?;
+            let prepared = metric.prepare(points)?;
+            let mut neighbors = inverted(prepared.view(), k, &wish, seed);
+            let (n, m) = prepared.dim();
+            let sample = (SAMPLED_DIFFERENCES / (n * m)).clamp(100, 1000);
+            let found = recall(prepared.view(), &neighbors, sample, seed);
+            neighbors.d2.par_mapv_inplace(|d2| metric.squared(d2));
+            Ok((neighbors, found))
+        }
     }
 }
+
+/// Coordinate differences that measuring the recall may take: a second or so.
+const SAMPLED_DIFFERENCES: usize = 4_000_000_000;

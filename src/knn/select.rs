@@ -231,7 +231,7 @@ impl<T: Real> Nearest<T> {
 }
 
 /// k must leave a point others to have.
-fn check_count(n: usize, k: usize) -> Result<()> {
+pub(super) fn check_count(n: usize, k: usize) -> Result<()> {
     if (1..n).contains(&k) {
         return Ok(());
     }

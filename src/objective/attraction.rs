@@ -9,39 +9,51 @@ use crate::{Result, wgsl};
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
-/// Σ_j N p_ij s(D_ij) (y_i − y_j) for every point: [N, d].
+/// Σ_j N p_ij s(D_ij) (y_i − y_j) for every point: `[N, d]`.
 ///
 /// Terms are added in the order of the row, so the result does not depend on the number of threads.
 pub fn attraction<T: Real, K: Kernel<T>>(affinities: &Affinities<T>, points: ArrayView2<T>, kernel: K) -> Array2<T> {
-    match points.ncols() {
-        2 => in_dims::<T, K, 2>(affinities, points, kernel),
-        _ => in_dims::<T, K, 3>(affinities, points, kernel),
+    let mut pull = Array2::from_elem(points.dim(), T::of(0.0));
+    attraction_into(affinities, points, kernel, &mut pull);
+    pull
+}
+
+/// [`attraction`] into a matrix that is there already.
+pub fn attraction_into<T: Real, K: Kernel<T>>(
+    affinities: &Affinities<T>,
+    points: ArrayView2<T>,
+    kernel: K,
+    pull: &mut Array2<T>,
+) {
+    let points = points.as_standard_layout();
+    let points = points.as_slice().expect("standard layout");
+    let (rows, dims) = pull.dim();
+    assert_eq!(points.len(), rows * dims, "one row of pull a point");
+    let pull = pull.as_slice_mut().expect("matrices are made in standard layout");
+    match dims {
+        2 => in_dims::<T, K, 2>(affinities, points.as_chunks().0, kernel, pull.as_chunks_mut().0),
+        _ => in_dims::<T, K, 3>(affinities, points.as_chunks().0, kernel, pull.as_chunks_mut().0),
     }
 }
 
 fn in_dims<T: Real, K: Kernel<T>, const D: usize>(
     affinities: &Affinities<T>,
-    points: ArrayView2<T>,
+    map: &[[T; D]],
     kernel: K,
-) -> Array2<T> {
-    let map: Vec<[T; D]> = points.outer_iter().map(|row| std::array::from_fn(|c| row[c])).collect();
-    let rows: Vec<[T; D]> = (0..map.len())
-        .into_par_iter()
-        .map(|i| {
-            let (indices, weights) = affinities.row(i);
-            let mut sum = [T::of(0.0); D];
-            for (&j, &p) in indices.iter().zip(weights) {
-                let difference: [T; D] = std::array::from_fn(|c| map[i][c] - map[j as usize][c]);
-                let d2 = difference.iter().map(|&x| x * x).sum();
-                let pull = p * kernel.slope(d2);
-                for c in 0..D {
-                    sum[c] += pull * difference[c];
-                }
+    pull: &mut [[T; D]],
+) {
+    pull.par_iter_mut().enumerate().with_min_len(64).for_each(|(i, sum)| {
+        let (indices, weights) = affinities.row(i);
+        *sum = [T::of(0.0); D];
+        for (&j, &p) in indices.iter().zip(weights) {
+            let difference: [T; D] = std::array::from_fn(|c| map[i][c] - map[j as usize][c]);
+            let d2 = difference.iter().map(|&x| x * x).sum();
+            let pull = p * kernel.slope(d2);
+            for c in 0..D {
+                sum[c] += pull * difference[c];
             }
-            sum
-        })
-        .collect();
-    Array2::from_shape_fn(points.dim(), |(i, c)| rows[i][c])
+        }
+    });
 }
 
 /// The twin in 2 and in 3 dimensions.

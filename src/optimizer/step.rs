@@ -1,7 +1,6 @@
 //! One step of the descent; under it the host side of the twin, `shaders/optimizer/step.wgsl`.
 
 use super::Phase;
-use crate::field::FieldSums;
 use crate::field::total::Totals;
 use crate::gpu::{Batch, Buffer, Call, Gpu, Params, Shader};
 use crate::real::Real;
@@ -50,33 +49,38 @@ pub fn step<T: Real>(
     state: &mut State<T>,
     phase: &Phase,
     attraction: ArrayView2<T>,
-    field: &FieldSums<T>,
+    force: ArrayView2<T>,
     totals: &Totals<T>,
 ) {
-    let (n, dims) = state.points.dim();
+    let n = state.points.nrows();
     let count = T::of(n as f64);
-    let gradient = gradient(T::of(phase.exaggeration), attraction, field.force.view(), totals.z);
     let rate = T::of(phase.learning_rate / n as f64);
-    let momentum = T::of(phase.momentum);
-    for i in 0..n {
-        let mut norm2 = T::of(0.0);
-        for c in 0..dims {
-            let at = [i, c];
-            let differ = sign(state.velocity[at]) != sign(gradient[at]);
-            let gain = if differ { state.gains[at] + T::of(GAIN_STEP) } else { state.gains[at] * T::of(GAIN_DECAY) };
-            state.gains[at] = gain.larger(T::of(SMALLEST_GAIN));
-            state.velocity[at] = momentum * state.velocity[at] - rate * state.gains[at] * gradient[at];
-            norm2 += state.velocity[at] * state.velocity[at];
-        }
-        let norm = norm2.root();
-        for c in 0..dims {
-            let at = [i, c];
-            if norm > T::of(LONGEST_STEP) {
-                state.velocity[at] *= T::of(LONGEST_STEP) / norm;
+    let (momentum, exaggeration) = (T::of(phase.momentum), T::of(phase.exaggeration));
+    let scale = count / totals.z;
+    let longest = T::of(LONGEST_STEP);
+    Zip::from(state.points.rows_mut())
+        .and(state.velocity.rows_mut())
+        .and(state.gains.rows_mut())
+        .and(attraction.rows())
+        .and(force.rows())
+        .par_for_each(|mut point, mut velocity, mut gains, pull, push| {
+            let mut norm2 = T::of(0.0);
+            for c in 0..point.len() {
+                let gradient = exaggeration * pull[c] - scale * push[c];
+                let differ = sign(velocity[c]) != sign(gradient);
+                let gain = if differ { gains[c] + T::of(GAIN_STEP) } else { gains[c] * T::of(GAIN_DECAY) };
+                gains[c] = gain.larger(T::of(SMALLEST_GAIN));
+                velocity[c] = momentum * velocity[c] - rate * gains[c] * gradient;
+                norm2 += velocity[c] * velocity[c];
             }
-            state.points[at] += state.velocity[at] - totals.sum[c] / count;
-        }
-    }
+            let norm = norm2.root();
+            for c in 0..point.len() {
+                if norm > longest {
+                    velocity[c] *= longest / norm;
+                }
+                point[c] += velocity[c] - totals.sum[c] / count;
+            }
+        });
 }
 
 fn sign<T: Real>(x: T) -> i8 {

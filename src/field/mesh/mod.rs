@@ -1,0 +1,413 @@
+//! The mesh field: what every point feels of all others through a radial kernel, in O(n + grid log grid).
+//!
+//! For a kernel w, charges c_j and D_ij = ‖y_i − y_j‖², at every point
+//!
+//!     φ_i = Σ_{j≠i} c_j w(D_ij)          F_i = Σ_j c_j w s (y_i − y_j) = −½ ∇φ(y_i),   s = −d log w / dD
+//!
+//! Charges are spread with B-splines of order p onto a grid of spacing h, convolved with the kernel by fast Fourier
+//! transforms, and φ and ∇φ are gathered with the same spline and its derivative (Essmann et al. 1995, smooth
+//! particle-mesh Ewald, with a free boundary). The kernel's spectrum is divided by the squared spectrum of the spline,
+//! so that a charge on a node meets the kernel exactly on every other node.
+//!
+//! What a plain mesh gets wrong, and how it is mended here:
+//!
+//! - *Small maps.* φ ≈ n while its variation is n·extent²: only w(r) − w(r_max) is convolved, computed as a difference
+//!   of w − 1 in `f64`, and the constant is added afterwards. The spacing is at most extent/32.
+//! - *Own contribution.* What a point feels of itself is a polynomial in its position within the cell, found once a
+//!   grid and subtracted.
+//! - *Large maps.* Free boundaries ask for a grid padded to twice the map. A wide map splits w into a near part, whose
+//!   grid is padded by its short reach only, and a far part on a grid four times as coarse. Splines four times as wide
+//!   are sums of narrow ones, so the coarse charges and potentials pass through the fine grid exactly, and points
+//!   are spread and gathered once. No accuracy is lost (measured), and the grid has no cap but memory.
+//!
+//! The grid is a function of the points' bounding box alone, and every sum has a fixed order: the same points give the
+//! same bytes, whatever was evaluated before and however many threads there are. Spectra and plans are kept
+//! while the grid stays the same.
+
+mod convolve;
+mod place;
+pub mod profile;
+mod spectrum;
+mod spline;
+mod transfer;
+
+pub use profile::{Gaussian, Profile, Student};
+
+use crate::real::{Real, vectorized};
+use convolve::Convolution;
+use place::{Frame, Placement};
+use rayon::prelude::*;
+use transfer::{Nesting, Own};
+
+/// Order of the B-splines and spacing of the grid: together they set the error.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Resolution {
+    /// Order p of the splines, 3 to 6: p nodes along each axis take part in each point.
+    pub order: usize,
+    /// Spacing h in units of the map, where the kernel has width 1; smaller maps use extent/32 at most.
+    pub spacing: f64,
+}
+
+impl Resolution {
+    /// Force errors (relative, L2 over points) of at most 1 % on everything measured in `benches/README.md`, at the
+    /// least time.
+    pub const STANDARD: Resolution = Resolution { order: 4, spacing: 1.0 / 3.0 };
+    /// The same for 0.1 %.
+    pub const FINE: Resolution = Resolution { order: 6, spacing: 0.28 };
+}
+
+/// Why a field cannot be evaluated.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum MeshError {
+    /// The grid follows the map, and this map is too wide, for example by a point far away.
+    #[error("a map {extent:.3e} wide needs a mesh of {bytes} bytes, more than the {limit} allowed")]
+    TooLarge {
+        /// The longest side of the points' bounding box.
+        extent: f64,
+        /// What the grid would take.
+        bytes: u128,
+        /// What it may take.
+        limit: u128,
+    },
+    /// A coordinate is NaN or infinite.
+    #[error("a coordinate of the map is not finite")]
+    NotFinite,
+}
+
+/// Nodes that a map spans at least along its longest side.
+const LEAST_NODES: f64 = 32.0;
+
+/// rate·h² of the split into near and far: the near part falls like exp(−rate·D). At 1/80 the far part is resolved at
+/// 4h without adding to the error (measured at orders 3 to 6), and the near part ends after some 27 cells.
+const SPLIT_RATE: f64 = 1.0 / 80.0;
+
+/// The near part ends where it is below this share of w(0): two clusters across the padding do not notice each other.
+const NEAR_END: f64 = 2e-6;
+
+/// What determines a grid, besides the kernel and the order.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Shape {
+    /// Spacing.
+    h: f64,
+    /// Padded size of the fine grid.
+    size: [usize; 3],
+    /// Padded size of the coarse grid, if there is one.
+    coarse: Option<[usize; 3]>,
+}
+
+struct Coarse<T: Real> {
+    convolution: Convolution<T>,
+    charges: Vec<T>,
+    wide: Vec<T>,
+}
+
+/// Plans and spectra for one shape.
+struct Grid<T: Real> {
+    shape: Shape,
+    fine: Convolution<T>,
+    coarse: Option<Coarse<T>>,
+    own: Vec<T>,
+    shift: f64,
+}
+
+/// A mesh for one kernel, to be used again and again: it keeps plans, spectra and scratch while the grid stays the same.
+pub struct Mesh<T: Real> {
+    profile: Box<dyn Profile>,
+    dims: usize,
+    resolution: Resolution,
+    /// Bytes that grid, spectra and scratch may take together.
+    limit: u128,
+    grid: Option<Grid<T>>,
+    frame: Option<Frame<T>>,
+    placement: Placement<T>,
+    nodes: Vec<T>,
+    nesting: Nesting<T>,
+}
+
+macro_rules! for_order_and_dims {
+    ($self:ident, $module:ident::$function:ident, $($argument:expr),*) => {
+        match ($self.dims, $self.resolution.order) {
+            (2, 3) => $module::$function::<T, 2, 3>($($argument),*),
+            (2, 4) => $module::$function::<T, 2, 4>($($argument),*),
+            (2, 5) => $module::$function::<T, 2, 5>($($argument),*),
+            (2, _) => $module::$function::<T, 2, 6>($($argument),*),
+            (_, 3) => $module::$function::<T, 3, 3>($($argument),*),
+            (_, 4) => $module::$function::<T, 3, 4>($($argument),*),
+            (_, 5) => $module::$function::<T, 3, 5>($($argument),*),
+            (_, _) => $module::$function::<T, 3, 6>($($argument),*),
+        }
+    };
+}
+
+impl<T: Real> Mesh<T> {
+    /// A mesh for maps of `dims` dimensions, 2 or 3, and an order of 3 to 6. `limit` bounds its bytes.
+    pub fn new(profile: impl Profile + 'static, dims: usize, resolution: Resolution, limit: u64) -> Self {
+        assert!((2..=3).contains(&dims), "maps have 2 or 3 dimensions, not {dims}");
+        assert!((3..=6).contains(&resolution.order), "orders are 3 to 6, not {}", resolution.order);
+        assert!(resolution.spacing > 0.0, "a spacing is positive, not {}", resolution.spacing);
+        Self {
+            profile: Box::new(profile),
+            dims,
+            resolution,
+            limit: limit.into(),
+            grid: None,
+            frame: None,
+            placement: Placement::new(),
+            nodes: Vec::new(),
+            nesting: Nesting::new(resolution.order),
+        }
+    }
+
+    /// φ and F of `charges` (all 1 if `None`) at `points`: [`Mesh::place`], then [`Mesh::field`].
+    pub fn evaluate(
+        &mut self,
+        points: &[T],
+        charges: Option<&[T]>,
+        phi: &mut [T],
+        force: &mut [T],
+    ) -> Result<f64, MeshError> {
+        self.place(points)?;
+        Ok(self.field(charges, phi, force))
+    }
+
+    /// Fits the grid to `points`, [n, dims], and sorts them into it. Any number of fields of other charges at the same points
+    /// may follow.
+    pub fn place(&mut self, points: &[T]) -> Result<(), MeshError> {
+        self.frame = None;
+        let (low, high) = match self.dims {
+            2 => bounds::<T, 2>(points),
+            _ => bounds::<T, 3>(points),
+        }
+        .ok_or(MeshError::NotFinite)?;
+        let extent: [f64; 3] = std::array::from_fn(|d| high[d].wide() - low[d].wide());
+        let (shape, occupied) = self.shape(extent)?;
+        if self.grid.as_ref().is_none_or(|grid| grid.shape != shape) {
+            self.grid = Some(self.build(shape));
+        }
+        let frame = Frame {
+            origin: low,
+            per_unit: T::of(1.0 / shape.h),
+            occupied,
+            stride: shape.size[2],
+            strip: if self.dims == 2 { 8 } else { 5 },
+            order: self.resolution.order,
+        };
+        match self.dims {
+            2 => self.placement.place::<2>(points, &frame),
+            _ => self.placement.place::<3>(points, &frame),
+        }
+        self.frame = Some(frame);
+        Ok(())
+    }
+
+    /// The field of `charges` (all 1 if `None`) at the points last placed: `phi` [n] is φ_i, `force` [n, dims] is F_i.
+    /// Returns Σ_i c_i φ_i, which for unit charges is Z = Σ_{i≠j} w_ij.
+    pub fn field(&mut self, charges: Option<&[T]>, phi: &mut [T], force: &mut [T]) -> f64 {
+        let n = self.placement.index.len();
+        assert!(phi.len() == n && force.len() == n * self.dims, "one φ a point and one force a coordinate");
+        assert!(charges.is_none_or(|c| c.len() == n), "one charge a point");
+        let frame = self.frame.expect("points are placed before their field is asked for");
+        let grid = self.grid.as_mut().expect("placing builds the grid");
+        let [planes, lines, _] = frame.occupied;
+        self.nodes.resize(planes * lines * frame.stride, T::default());
+        for_order_and_dims!(self, transfer::spread, &mut self.nodes, &self.placement, &frame, charges);
+        if let Some(coarse) = &mut grid.coarse {
+            let nesting = &self.nesting;
+            let stride = coarse.convolution.size[2];
+            let coarse_lines = if lines == 1 { 1 } else { nesting.coarse(lines) };
+            coarse.charges.resize(nesting.coarse(planes) * coarse_lines * stride, T::default());
+            coarse.wide.resize(nesting.coarse(planes) * lines * frame.occupied[2], T::default());
+            nesting.restrict(&self.nodes, &frame, &mut coarse.charges, stride);
+            coarse.convolution.run(&mut coarse.charges, coarse_lines, |_, _| ());
+            nesting.widen(&coarse.charges, stride, &frame, &mut coarse.wide);
+            let wide = &coarse.wide;
+            grid.fine.run(&mut self.nodes, lines, |k, plane| nesting.add_plane(wide, &frame, k, plane));
+        } else {
+            grid.fine.run(&mut self.nodes, lines, |_, _| ());
+        }
+        let total = charges.map_or(n as f64, |c| c.par_chunks(place::RUN).map(sum).collect::<Vec<_>>().iter().sum());
+        let own = Own { polynomial: grid.own.clone(), shift: T::of(grid.shift), total: T::of(total) };
+        for_order_and_dims!(self, transfer::gather, &self.nodes, &self.placement, &frame, charges, &own, phi, force)
+    }
+
+    /// Sizes of the padded grid that the last placed points stand on, and its spacing.
+    pub fn grid(&self) -> Option<([usize; 3], f64)> {
+        self.grid.as_ref().map(|grid| (grid.shape.size, grid.shape.h))
+    }
+
+    /// The grid for a map of this extent along each axis, and how much of it is occupied.
+    fn shape(&self, extent: [f64; 3]) -> Result<(Shape, [usize; 3]), MeshError> {
+        let longest = extent.into_iter().fold(0.0, f64::max);
+        let order = self.resolution.order;
+        let mut h = self.resolution.spacing;
+        if longest < h * LEAST_NODES {
+            // Spacings of small maps step by √2, so that spectra are not rebuilt at each iteration. Below 1e-12 all is one point.
+            let steps = (2.0 * (h * LEAST_NODES / longest.max(1e-12 * h)).log2()).ceil();
+            h *= (-steps / 2.0).exp2();
+        }
+        let axes = |d: usize| extent[d.saturating_sub(3 - self.dims)];
+        let used = |d: usize| self.dims == 3 || d != 1;
+        // In f64 first: a map can be wider than a usize counts.
+        let nodes: [f64; 3] = std::array::from_fn(|d| if used(d) { (axes(d) / h).floor() + order as f64 } else { 1.0 });
+        let too_large = |bytes: u128| MeshError::TooLarge { extent: longest, bytes, limit: self.limit };
+        let least = nodes.iter().product::<f64>() * size_of::<T>() as f64;
+        if !(least <= self.limit as f64) {
+            return Err(too_large(least as u128));
+        }
+        let occupied = nodes.map(|n| n as usize);
+        let padded = |d: usize, need: usize| if used(d) { smooth(need) } else { 1 };
+        let alone: [usize; 3] = std::array::from_fn(|d| padded(d, 2 * occupied[d]));
+        let mut shape = Shape { h, size: alone, coarse: None };
+        if let Some(reach) = self.reach(h).filter(|_| h == self.resolution.spacing) {
+            let size: [usize; 3] = std::array::from_fn(|d| padded(d, occupied[d] + reach));
+            // The coarse grid serves all that the fine one holds, so that both change together.
+            let coarse =
+                std::array::from_fn(|d| padded(d, 2 * self.nesting.coarse(size[d].saturating_sub(reach).max(1))));
+            let work = |size: [usize; 3]| size.iter().product::<usize>() as f64;
+            if work(size) + work(coarse) < 0.8 * work(alone) {
+                let far = self.profile.far(0.0, SPLIT_RATE / (h * h)) != Some(0.0);
+                shape = Shape { h, size, coarse: far.then_some(coarse) };
+            }
+        }
+        let coarse = shape.coarse.map_or(0, |size| Convolution::<T>::bytes(size, size[0] / 2));
+        let line = shape.size[2] as u128 * occupied[1] as u128 * occupied[0] as u128 * size_of::<T>() as u128;
+        let bytes = line + line / 4 + Convolution::<T>::bytes(shape.size, occupied[0]) + coarse;
+        // Nodes are counted in 32 bits.
+        if bytes > self.limit || line / size_of::<T>() as u128 > u32::MAX.into() {
+            return Err(too_large(bytes));
+        }
+        Ok((shape, occupied))
+    }
+
+    /// Cells after which the near part of the kernel has ended, if it can be split.
+    fn reach(&self, h: f64) -> Option<usize> {
+        let near = |cells: usize| {
+            let d2 = (cells as f64 * h).powi(2);
+            Some(1.0 + self.profile.rise(d2) - self.profile.far(d2, SPLIT_RATE / (h * h))?)
+        };
+        near(0)?;
+        (1..200).find(|&cells| near(cells).is_some_and(|value| value.abs() < NEAR_END))
+    }
+
+    fn build(&self, shape: Shape) -> Grid<T> {
+        let order = self.resolution.order;
+        let Shape { h, size, coarse } = shape;
+        // The farthest that two nodes of a periodic grid are apart.
+        let farthest = |size: [usize; 3], h: f64| size.iter().map(|&n| ((n / 2) as f64 * h).powi(2)).sum::<f64>();
+        let rate = SPLIT_RATE / (h * h);
+        let far = |d2: f64| self.profile.far(d2, rate).unwrap_or(0.0);
+        let split = coarse.is_some();
+        let base = if split { 0.0 } else { self.profile.rise(farthest(size, h)) };
+        let end = self.reach(h).map_or(f64::INFINITY, |cells| (cells as f64 * 1.5 * h).powi(2));
+        let spectrum = spectrum::deconvolved(size, h, order, |d2| match split {
+            true if d2 > end => 0.0,
+            true => 1.0 + self.profile.rise(d2) - far(d2),
+            false => self.profile.rise(d2) - base,
+        });
+        let mut own = spectrum::own_contribution(&spectrum, size, order);
+        let mut shift = if split { 0.0 } else { 1.0 + base };
+        let coarse = coarse.map(|size| {
+            let base = far(farthest(size, 4.0 * h));
+            shift = base;
+            // The far part is so smooth that the coarse mesh gives a point its own far(0), whatever its position.
+            own[0] += far(0.0) - base;
+            let spectrum = spectrum::deconvolved(size, 4.0 * h, order, |d2| far(d2) - base);
+            Coarse { convolution: Convolution::new(size, &spectrum), charges: Vec::new(), wide: Vec::new() }
+        });
+        Grid {
+            shape,
+            fine: Convolution::new(size, &spectrum),
+            coarse,
+            own: own.into_iter().map(T::of).collect(),
+            shift,
+        }
+    }
+}
+
+fn sum<T: Real>(values: &[T]) -> f64 {
+    values.iter().map(|value| value.wide()).sum()
+}
+
+/// The next even size 2^a·3^b·5^c from `need` on, rounded up by a twentieth first: head room, so that a growing map changes
+/// its grid some forty times a descent and not at every iteration.
+fn smooth(need: usize) -> usize {
+    let step = (need / 20).next_power_of_two() / 2;
+    let mut size = need.next_multiple_of(step.max(2));
+    loop {
+        let mut rest = size;
+        for prime in [2, 3, 5] {
+            while rest % prime == 0 {
+                rest /= prime;
+            }
+        }
+        if rest == 1 {
+            return size;
+        }
+        size += 2;
+    }
+}
+
+/// The corners of the bounding box of `points`, [n, D]; `None` if a coordinate is not finite.
+fn bounds<T: Real, const D: usize>(points: &[T]) -> Option<([T; 3], [T; 3])> {
+    const LINES: usize = 16;
+    let zero = T::default();
+    let Some(first) = points.first_chunk::<D>() else { return Some(([zero; 3], [zero; 3])) };
+    let runs: Vec<([T; D], [T; D], bool)> = points
+        .par_chunks(place::RUN * D)
+        .map(|points| {
+            vectorized(
+                #[inline(always)]
+                || {
+                    // D registers of 16 lanes, each lane one coordinate: lane l of register r is coordinate (16 r + l) mod D.
+                    let (mut low, mut high) = ([[zero; LINES]; D], [[zero; LINES]; D]);
+                    let mut bad = [[zero; LINES]; D];
+                    for r in 0..D {
+                        for l in 0..LINES {
+                            low[r][l] = first[(r * LINES + l) % D];
+                            high[r][l] = low[r][l];
+                        }
+                    }
+                    let mut step = |r: usize, l: usize, x: T| {
+                        low[r][l] = low[r][l].smaller(x);
+                        high[r][l] = high[r][l].larger(x);
+                        bad[r][l] += x * zero;
+                    };
+                    let blocks = points.chunks_exact(LINES * D);
+                    let rest = blocks.remainder();
+                    for block in blocks {
+                        for r in 0..D {
+                            for l in 0..LINES {
+                                step(r, l, block[r * LINES + l]);
+                            }
+                        }
+                    }
+                    for (at, &x) in rest.iter().enumerate() {
+                        step(at / LINES, at % LINES, x);
+                    }
+                    let (mut lows, mut highs, mut finite) = (*first, *first, true);
+                    for r in 0..D {
+                        for l in 0..LINES {
+                            let d = (r * LINES + l) % D;
+                            lows[d] = lows[d].smaller(low[r][l]);
+                            highs[d] = highs[d].larger(high[r][l]);
+                            finite &= bad[r][l] == zero;
+                        }
+                    }
+                    (lows, highs, finite)
+                },
+            )
+        })
+        .collect();
+    let (mut low, mut high) = ([zero; 3], [zero; 3]);
+    for d in 0..D {
+        (low[d], high[d]) = (first[d], first[d]);
+        for (lows, highs, finite) in &runs {
+            if !finite {
+                return None;
+            }
+            low[d] = low[d].smaller(lows[d]);
+            high[d] = high[d].larger(highs[d]);
+        }
+    }
+    Some((low, high))
+}
