@@ -109,7 +109,7 @@ pub fn run(
         max_time: plan.max_seconds.map(Duration::from_secs_f64),
     };
     let mut descent: Box<dyn Descent> = match gpu {
-        Some(gpu) => Box::new(Device::new(gpu, &affinities, start)?),
+        Some(gpu) => Box::new(Device::new(gpu, &affinities, start, plan.method_of_field)?),
         None => Box::new(Cpu::new(&affinities, start, plan.method_of_field)),
     };
     let outcome = engine::descend(descent.as_mut(), &schedule, &mut |progress| observe(Event::Progress(progress)))?;

@@ -8,7 +8,7 @@ use common::data;
 use ndarray::Array2;
 use nearfield::data::Affinities;
 use nearfield::engine::{self, Descent, Device, Schedule};
-use nearfield::field::exact;
+use nearfield::field::{Method, exact};
 use nearfield::gpu::{Choice, Gpu, Options, choose};
 use nearfield::knn::Metric;
 use nearfield::optimizer::Phase;
@@ -35,7 +35,7 @@ fn schedule(iterations: usize) -> Schedule {
 
 fn run(gpu: &Gpu, n: usize, dims: usize, iterations: usize) -> nearfield::Result<engine::Outcome> {
     let affinities = affinities(n);
-    let mut device = Device::new(gpu, &affinities, start(n, dims))?;
+    let mut device = Device::new(gpu, &affinities, start(n, dims), Method::Exact)?;
     engine::descend(&mut device, &schedule(iterations), &mut |_| true)
 }
 
@@ -45,7 +45,7 @@ fn a_lost_device_is_an_error_wherever_it_is_lost() {
         let buffer = gpu.upload("values", &[1.0_f32, 2.0]).expect("room");
         assert_eq!(gpu.read(&buffer, 2).expect("sound"), [1.0, 2.0]);
         let affinities = affinities(100);
-        let mut device = Device::new(gpu, &affinities, start(100, 2)).expect("sound");
+        let mut device = Device::new(gpu, &affinities, start(100, 2), Method::Exact).expect("sound");
         let phase = schedule(10).phases[0];
         device.step(&phase, 3).expect("sound");
         gpu.inject_loss();
@@ -66,7 +66,7 @@ fn a_lost_device_is_an_error_wherever_it_is_lost() {
 fn a_device_lost_in_mid_descent_ends_it() {
     on_each(Options::default(), |gpu| {
         let affinities = affinities(100);
-        let mut device = Device::new(gpu, &affinities, start(100, 2)).expect("sound");
+        let mut device = Device::new(gpu, &affinities, start(100, 2), Method::Exact).expect("sound");
         let ended = engine::descend(&mut device, &schedule(100), &mut |progress| {
             if progress.iteration >= 30 {
                 gpu.inject_loss();

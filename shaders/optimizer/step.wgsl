@@ -2,6 +2,7 @@
 //
 //   N dC/dy_i / 4 = exaggeration * attraction_i - (N / Z) force_i
 //   gain + 0.2 where velocity and gradient differ in sign, gain * 0.8 where they agree, at least 0.01
+//   nothing moves where Z = 0: then there is one point only, or the mesh has halted (field/mesh/device/frame.wgsl)
 //   velocity = momentum * velocity - rate * gain * gradient, its norm at most 5;  y = y + velocity - mean of the map
 //
 // One invocation a point. Cost: five points read and three written, N of them.
@@ -38,6 +39,9 @@ fn step_points(
     }
     let count = f32(params.n);
     let total = totals[0];
+    if (total.w == 0.0) {
+        return;
+    }
     let force = point_of(sums[i]);
     let gradient = params.exaggeration * load_point(attraction[i]) - count / total.w * force;
     let before = load_point(velocity[i]);

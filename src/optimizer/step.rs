@@ -44,7 +44,8 @@ pub fn gradient<T: Real>(exaggeration: T, attraction: ArrayView2<T>, force: Arra
 
 /// Moves the map by one step and takes off the mean that it had before.
 ///
-/// The mean is that of the map which the totals were formed of; it lags by one step, which needs no second pass.
+/// The mean is that of the map which the totals were formed of; it lags by one step, which needs no second pass. Nothing
+/// moves where Z = 0: then there is one point only, or a mesh that has halted (`shaders/field/mesh/device/frame.wgsl`).
 pub fn step<T: Real>(
     state: &mut State<T>,
     phase: &Phase,
@@ -52,6 +53,9 @@ pub fn step<T: Real>(
     force: ArrayView2<T>,
     totals: &Totals<T>,
 ) {
+    if totals.z == T::of(0.0) {
+        return;
+    }
     let n = state.points.nrows();
     let count = T::of(n as f64);
     let rate = T::of(phase.learning_rate / n as f64);

@@ -25,6 +25,7 @@
 //! while the grid stays the same.
 
 mod convolve;
+pub mod device;
 mod place;
 pub mod profile;
 mod spectrum;

@@ -1,0 +1,141 @@
+//! Points → grid and grid → points on the device: host side of `shaders/field/mesh/device/transfer.wgsl`. The same on the
+//! CPU is `src/field/mesh/transfer.rs`.
+
+use crate::gpu::{Batch, Buffer, Call, Gpu, Params, Shader};
+use crate::{Result, params, wgsl};
+
+params! {
+    /// The uniform of `field/mesh/device/transfer.wgsl`.
+    pub struct TransferParams {
+        /// Points.
+        pub n: u32,
+        /// Last cell along the slow axis.
+        pub last_slow: u32,
+        /// Along the middle one.
+        pub last_middle: u32,
+        /// Along the fast one.
+        pub last_fast: u32,
+        /// Numbers from one line of the grid to the next.
+        pub line: u32,
+        /// Numbers from one plane to the next.
+        pub plane: u32,
+        /// One over the spacing.
+        pub per_unit: f32,
+        /// Units of the fixed point a charge.
+        pub scale: f32,
+        /// Added to every weight: what the convolved kernel lacks of w everywhere, times the other charges.
+        pub constant: f32,
+    }
+}
+
+/// In 2 and in 3 dimensions, with splines of order 4.
+pub const SHADERS: [Shader; 2] = [
+    Shader {
+        parts: &[
+            wgsl!("lib/dispatch.wgsl"),
+            wgsl!("lib/point2.wgsl"),
+            wgsl!("lib/grid2.wgsl"),
+            wgsl!("lib/spline4.wgsl"),
+            wgsl!("field/mesh/device/transfer.wgsl"),
+        ],
+        params: TransferParams::STRUCTURE,
+    },
+    Shader {
+        parts: &[
+            wgsl!("lib/dispatch.wgsl"),
+            wgsl!("lib/point3.wgsl"),
+            wgsl!("lib/grid3.wgsl"),
+            wgsl!("lib/spline4.wgsl"),
+            wgsl!("field/mesh/device/transfer.wgsl"),
+        ],
+        params: TransferParams::STRUCTURE,
+    },
+];
+
+/// Order of the splines in `lib/spline4.wgsl`.
+pub const ORDER: usize = 4;
+
+/// Units of the fixed point a charge, for `n` charges on a grid of `dims` axes: as many as a node can hold if all points
+/// stand on it, where each adds at most (2/3)^dims of its charge and half a unit of rounding. That is 9,600 units a
+/// charge at a million points; 2,000 already cost nothing (design, section 4). Beyond 2²⁴ an `f32` counts no finer.
+pub fn units_per_charge(n: usize, dims: usize) -> f32 {
+    let most = (f64::from(u32::MAX) / n.max(1) as f64 - 0.5) * 1.5_f64.powi(dims as i32);
+    // A little less, for the rounding of the weights themselves.
+    (0.999 * most).min(f64::from(1 << 24)) as f32
+}
+
+/// Both ways between the points and one grid.
+pub struct TransferPass {
+    n: usize,
+    spread: Call,
+    gather: Call,
+}
+
+/// What the transfer reads and writes.
+pub struct Ends<'a> {
+    /// `Frame`.
+    pub frame: &'a Buffer<u32>,
+    /// [N] map.
+    pub points: &'a Buffer<f32>,
+    /// [planes, lines, line] charges.
+    pub charges: &'a Buffer<u32>,
+    /// [planes, lines, line] potential.
+    pub potential: &'a Buffer<f32>,
+    /// [N] force, weight.
+    pub sums: &'a Buffer<[f32; 4]>,
+}
+
+impl TransferPass {
+    /// `own`: [order; dims] coefficients of a unit charge's own contribution, slow axis first.
+    ///
+    /// # Errors
+    /// Any fault of the device.
+    pub fn new(gpu: &Gpu, dims: usize, params: TransferParams, own: &[f64], ends: &Ends) -> Result<TransferPass> {
+        let own: Vec<f32> = own.iter().map(|&c| c as f32).collect();
+        let own = gpu.upload("own contribution", &own)?;
+        let uniform = gpu.uniform("transfer params", &params)?;
+        let shader = &SHADERS[dims - 2];
+        let spread = gpu.kernel(shader, "spread")?.bind(
+            gpu,
+            &[("params", &uniform), ("frame", ends.frame), ("points", ends.points), ("charges", ends.charges)],
+        )?;
+        let gather = gpu.kernel(shader, "gather")?.bind(
+            gpu,
+            &[
+                ("params", &uniform),
+                ("frame", ends.frame),
+                ("points", ends.points),
+                ("potential", ends.potential),
+                ("own", &own),
+                ("sums", ends.sums),
+            ],
+        )?;
+        Ok(TransferPass { n: params.n as usize, spread, gather })
+    }
+
+    /// Adds all charges to the grid.
+    pub fn spread(&self, batch: &mut Batch) {
+        batch.over(&self.spread, self.n);
+    }
+
+    /// Reads the potential at all points.
+    pub fn gather(&self, batch: &mut Batch) {
+        batch.over(&self.gather, self.n);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_node_can_overflow() {
+        for dims in [2, 3] {
+            for n in [1, 2, 70_000, 1_000_000, 100_000_000] {
+                let most = (f64::from(units_per_charge(n, dims)) * (2.0_f64 / 3.0).powi(dims as i32) + 0.5).ceil();
+                assert!(most * n as f64 <= f64::from(u32::MAX), "{n} points in {dims}-D");
+                assert!(n > 1_000_000 || units_per_charge(n, dims) > 9_000.0);
+            }
+        }
+    }
+}
