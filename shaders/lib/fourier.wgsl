@@ -1,20 +1,28 @@
-// Discrete Fourier transforms of lines of complex numbers in workgroup memory: X_k = sum of x_j exp(-2 pi i j k / n).
+// Discrete Fourier transforms of lines of complex numbers in workgroup memory: X_k = sum of x_j exp(-2 pi i j k / length).
 //
 // Stockham's form: every stage reads from the natural places and writes to those of the next, so nothing is permuted.
-// Lengths 2^a 3^b 5^c (a = 1 has no radix here), given as radices of 3, 4, 5 and 8, four bits each, the first lowest.
-// One buffer serves as both: every lane holds what it read until all have read. A stage has at most 3 butterflies a lane,
-// as together * n <= ROOM. The inverse is swap, transform, swap, with the parts of each number swapped.
+// One buffer serves as both: every lane holds what it read until all have read. The inverse is swap, transform, swap,
+// with the parts of each number swapped.
 //
-// The driver declares `fn twiddle(k: u32) -> vec2f`, exp(-2 pi i k / n), from a table made in f64: the error of a
-// transform grows with log n, which that of repeated multiplication would not.
+// The length is a constant of the pipeline: a driver then sees one straight line of butterflies, and divisions by
+// constants. Lengths are 2^a 3^b 5^c (not 2 times an odd number), given as radices of 3, 4, 5 and 8, four bits each, the
+// first lowest, at most four of them; together * line_length is at most ROOM.
+//
+// The driver declares `fn twiddle(k: u32) -> vec2f`, exp(-2 pi i k / length), from a table made in f64. A butterfly reads
+// one and multiplies for the others, at most three times one upon another: arithmetic costs less than memory.
 const LANES = 256u;
 const ROOM = 2048u;  // 16 KiB of complex numbers, what WebGPU grants a workgroup
 
-var<workgroup> values: array<vec2f, ROOM>;  // [together, n]
+override line_length: u32 = 8u;
+override together: u32 = 1u;  // lines that a workgroup transforms
+override radices: u32 = 8u;
 
-// floor(value / divisor), given 1 / divisor: exact for values below 2^22, as value + 1/2 stays 1/2 away from multiples.
-fn quotient(value: u32, inverse: f32) -> u32 {
-    return u32((f32(value) + 0.5) * inverse);
+var<workgroup> values: array<vec2f, ROOM>;  // [together, line_length]
+
+// floor(value / divisor): exact for values below 2^22, as value + 1/2 stays 1/2 away from multiples. Integer division is
+// slow on most devices.
+fn quotient(value: u32, divisor: u32) -> u32 {
+    return u32((f32(value) + 0.5) * (1.0 / f32(divisor)));
 }
 
 fn multiply(a: vec2f, b: vec2f) -> vec2f {
@@ -26,41 +34,35 @@ fn quarter_turn(a: vec2f) -> vec2f {
     return vec2f(a.y, -a.x);
 }
 
-// One stage of a transform: the product of the radices before it is `span`.
-struct Stage {
-    part: u32,   // n / radix: numbers from one input of a butterfly to the next
-    span: u32,   // numbers from one output to the next
-    count: u32,  // butterflies of all lines
-    per_part: f32,
-    per_span: f32,
-    step: u32,   // twiddles from one k to the next
-}
-
-// Where one butterfly reads and writes, and its first twiddle.
+// Where a butterfly of a line reads and writes, and the first of its twiddles. Inputs are line_length / radix apart, outputs
+// `span`, the product of the radices before.
 struct Place {
-    line: u32,
-    j: u32,
-    k: u32,
+    input: u32,
+    output: u32,
+    turn: vec2f,
 }
 
-fn place_of(stage: Stage, butterfly: u32) -> Place {
-    let line = quotient(butterfly, stage.per_part);
-    let j = butterfly - line * stage.part;
-    return Place(line, j, j - quotient(j, stage.per_span) * stage.span);
-}
-
-fn rotated(value: vec2f, stage: Stage, k: u32, q: u32) -> vec2f {
-    if (stage.span == 1u) {
-        return value;
+fn place_of(butterfly: u32, radix: u32, span: u32) -> Place {
+    let part = line_length / radix;
+    let line = quotient(butterfly, part);
+    let j = butterfly - line * part;
+    let k = j - quotient(j, span) * span;
+    var turn = vec2f(1.0, 0.0);
+    if (span > 1u) {
+        turn = twiddle(k * (part / span));
     }
-    return multiply(value, twiddle(q * k * stage.step));
+    return Place(line * line_length + j, line * line_length + (j - k) * radix + k, turn);
 }
 
-fn butterfly3(stage: Stage, at: Place) -> array<vec2f, 3> {
-    let first = at.line * stage.part * 3u + at.j;
-    let a = values[first];
-    let b = rotated(values[first + stage.part], stage, at.k, 1u);
-    let c = rotated(values[first + 2u * stage.part], stage, at.k, 2u);
+fn butterflies(radix: u32) -> u32 {
+    return together * (line_length / radix);
+}
+
+fn butterfly3(at: Place) -> array<vec2f, 3> {
+    let part = line_length / 3u;
+    let a = values[at.input];
+    let b = multiply(values[at.input + part], at.turn);
+    let c = multiply(values[at.input + 2u * part], multiply(at.turn, at.turn));
     let sum = b + c;
     let middle = a - 0.5 * sum;
     let side = 0.8660254037844386 * quarter_turn(b - c);
@@ -75,23 +77,25 @@ fn transform4(a: vec2f, b: vec2f, c: vec2f, d: vec2f) -> array<vec2f, 4> {
     return array(even + odd, even_side + odd_side, even - odd, even_side - odd_side);
 }
 
-fn butterfly4(stage: Stage, at: Place) -> array<vec2f, 4> {
-    let first = at.line * stage.part * 4u + at.j;
+fn butterfly4(at: Place) -> array<vec2f, 4> {
+    let part = line_length / 4u;
+    let turn2 = multiply(at.turn, at.turn);
     return transform4(
-        values[first],
-        rotated(values[first + stage.part], stage, at.k, 1u),
-        rotated(values[first + 2u * stage.part], stage, at.k, 2u),
-        rotated(values[first + 3u * stage.part], stage, at.k, 3u),
+        values[at.input],
+        multiply(values[at.input + part], at.turn),
+        multiply(values[at.input + 2u * part], turn2),
+        multiply(values[at.input + 3u * part], multiply(turn2, at.turn)),
     );
 }
 
-fn butterfly5(stage: Stage, at: Place) -> array<vec2f, 5> {
-    let first = at.line * stage.part * 5u + at.j;
-    let a = values[first];
-    let b = rotated(values[first + stage.part], stage, at.k, 1u);
-    let c = rotated(values[first + 2u * stage.part], stage, at.k, 2u);
-    let d = rotated(values[first + 3u * stage.part], stage, at.k, 3u);
-    let e = rotated(values[first + 4u * stage.part], stage, at.k, 4u);
+fn butterfly5(at: Place) -> array<vec2f, 5> {
+    let part = line_length / 5u;
+    let turn2 = multiply(at.turn, at.turn);
+    let a = values[at.input];
+    let b = multiply(values[at.input + part], at.turn);
+    let c = multiply(values[at.input + 2u * part], turn2);
+    let d = multiply(values[at.input + 3u * part], multiply(turn2, at.turn));
+    let e = multiply(values[at.input + 4u * part], multiply(turn2, turn2));
     // Cosines and sines of a fifth and two fifths of a turn.
     let outer = b + e;
     let inner = c + d;
@@ -104,19 +108,22 @@ fn butterfly5(stage: Stage, at: Place) -> array<vec2f, 5> {
     return array(a + outer + inner, near + near_side, far + far_side, far - far_side, near - near_side);
 }
 
-fn butterfly8(stage: Stage, at: Place) -> array<vec2f, 8> {
-    let first = at.line * stage.part * 8u + at.j;
+fn butterfly8(at: Place) -> array<vec2f, 8> {
+    let part = line_length / 8u;
+    let turn2 = multiply(at.turn, at.turn);
+    let turn3 = multiply(turn2, at.turn);
+    let turn4 = multiply(turn2, turn2);
     let even = transform4(
-        values[first],
-        rotated(values[first + 2u * stage.part], stage, at.k, 2u),
-        rotated(values[first + 4u * stage.part], stage, at.k, 4u),
-        rotated(values[first + 6u * stage.part], stage, at.k, 6u),
+        values[at.input],
+        multiply(values[at.input + 2u * part], turn2),
+        multiply(values[at.input + 4u * part], turn4),
+        multiply(values[at.input + 6u * part], multiply(turn3, turn3)),
     );
     let odd = transform4(
-        rotated(values[first + stage.part], stage, at.k, 1u),
-        rotated(values[first + 3u * stage.part], stage, at.k, 3u),
-        rotated(values[first + 5u * stage.part], stage, at.k, 5u),
-        rotated(values[first + 7u * stage.part], stage, at.k, 7u),
+        multiply(values[at.input + part], at.turn),
+        multiply(values[at.input + 3u * part], turn3),
+        multiply(values[at.input + 5u * part], multiply(turn4, at.turn)),
+        multiply(values[at.input + 7u * part], multiply(turn4, turn3)),
     );
     let eighth = 0.7071067811865476 * (odd[1] + quarter_turn(odd[1]));
     let quarter = quarter_turn(odd[2]);
@@ -127,152 +134,155 @@ fn butterfly8(stage: Stage, at: Place) -> array<vec2f, 8> {
     );
 }
 
-// The first output of a butterfly; the others follow `span` apart.
-fn output_of(stage: Stage, at: Place, radix: u32) -> u32 {
-    return at.line * stage.part * radix + (at.j - at.k) * radix + at.k;
+fn store3(to: u32, span: u32, x: array<vec2f, 3>) {
+    values[to] = x[0];
+    values[to + span] = x[1];
+    values[to + 2u * span] = x[2];
 }
 
-fn stage3(stage: Stage, lane: u32) {
-    let first = place_of(stage, lane);
-    let second = place_of(stage, lane + LANES);
-    let third = place_of(stage, lane + 2u * LANES);
+fn stage3(span: u32, lane: u32) {
+    let count = butterflies(3u);
+    let first = place_of(lane, 3u, span);
+    let second = place_of(lane + LANES, 3u, span);
+    let third = place_of(lane + 2u * LANES, 3u, span);
     var a: array<vec2f, 3>;
     var b: array<vec2f, 3>;
     var c: array<vec2f, 3>;
-    if (lane < stage.count) {
-        a = butterfly3(stage, first);
+    if (lane < count) {
+        a = butterfly3(first);
     }
-    if (lane + LANES < stage.count) {
-        b = butterfly3(stage, second);
+    if (lane + LANES < count) {
+        b = butterfly3(second);
     }
-    if (lane + 2u * LANES < stage.count) {
-        c = butterfly3(stage, third);
+    if (lane + 2u * LANES < count) {
+        c = butterfly3(third);
     }
     // All inputs must have been read before they are overwritten.
     workgroupBarrier();
-    if (lane < stage.count) {
-        store3(stage, first, a);
+    if (lane < count) {
+        store3(first.output, span, a);
     }
-    if (lane + LANES < stage.count) {
-        store3(stage, second, b);
+    if (lane + LANES < count) {
+        store3(second.output, span, b);
     }
-    if (lane + 2u * LANES < stage.count) {
-        store3(stage, third, c);
+    if (lane + 2u * LANES < count) {
+        store3(third.output, span, c);
     }
 }
 
-fn store3(stage: Stage, at: Place, x: array<vec2f, 3>) {
-    let to = output_of(stage, at, 3u);
+fn store4(to: u32, span: u32, x: array<vec2f, 4>) {
     values[to] = x[0];
-    values[to + stage.span] = x[1];
-    values[to + 2u * stage.span] = x[2];
+    values[to + span] = x[1];
+    values[to + 2u * span] = x[2];
+    values[to + 3u * span] = x[3];
 }
 
-fn stage4(stage: Stage, lane: u32) {
-    let first = place_of(stage, lane);
-    let second = place_of(stage, lane + LANES);
+fn stage4(span: u32, lane: u32) {
+    let count = butterflies(4u);
+    let first = place_of(lane, 4u, span);
+    let second = place_of(lane + LANES, 4u, span);
     var a: array<vec2f, 4>;
     var b: array<vec2f, 4>;
-    if (lane < stage.count) {
-        a = butterfly4(stage, first);
+    if (lane < count) {
+        a = butterfly4(first);
     }
-    if (lane + LANES < stage.count) {
-        b = butterfly4(stage, second);
+    if (lane + LANES < count) {
+        b = butterfly4(second);
     }
-    // As in stage3.
+    // All inputs must have been read before they are overwritten.
     workgroupBarrier();
-    if (lane < stage.count) {
-        store4(stage, first, a);
+    if (lane < count) {
+        store4(first.output, span, a);
     }
-    if (lane + LANES < stage.count) {
-        store4(stage, second, b);
+    if (lane + LANES < count) {
+        store4(second.output, span, b);
     }
 }
 
-fn store4(stage: Stage, at: Place, x: array<vec2f, 4>) {
-    let to = output_of(stage, at, 4u);
+fn store5(to: u32, span: u32, x: array<vec2f, 5>) {
     values[to] = x[0];
-    values[to + stage.span] = x[1];
-    values[to + 2u * stage.span] = x[2];
-    values[to + 3u * stage.span] = x[3];
+    values[to + span] = x[1];
+    values[to + 2u * span] = x[2];
+    values[to + 3u * span] = x[3];
+    values[to + 4u * span] = x[4];
 }
 
-fn stage5(stage: Stage, lane: u32) {
-    let first = place_of(stage, lane);
-    let second = place_of(stage, lane + LANES);
+fn stage5(span: u32, lane: u32) {
+    let count = butterflies(5u);
+    let first = place_of(lane, 5u, span);
+    let second = place_of(lane + LANES, 5u, span);
     var a: array<vec2f, 5>;
     var b: array<vec2f, 5>;
-    if (lane < stage.count) {
-        a = butterfly5(stage, first);
+    if (lane < count) {
+        a = butterfly5(first);
     }
-    if (lane + LANES < stage.count) {
-        b = butterfly5(stage, second);
+    if (lane + LANES < count) {
+        b = butterfly5(second);
     }
-    // As in stage3.
+    // All inputs must have been read before they are overwritten.
     workgroupBarrier();
-    if (lane < stage.count) {
-        store5(stage, first, a);
+    if (lane < count) {
+        store5(first.output, span, a);
     }
-    if (lane + LANES < stage.count) {
-        store5(stage, second, b);
+    if (lane + LANES < count) {
+        store5(second.output, span, b);
     }
 }
 
-fn store5(stage: Stage, at: Place, x: array<vec2f, 5>) {
-    let to = output_of(stage, at, 5u);
+fn store8(to: u32, span: u32, x: array<vec2f, 8>) {
     values[to] = x[0];
-    values[to + stage.span] = x[1];
-    values[to + 2u * stage.span] = x[2];
-    values[to + 3u * stage.span] = x[3];
-    values[to + 4u * stage.span] = x[4];
+    values[to + span] = x[1];
+    values[to + 2u * span] = x[2];
+    values[to + 3u * span] = x[3];
+    values[to + 4u * span] = x[4];
+    values[to + 5u * span] = x[5];
+    values[to + 6u * span] = x[6];
+    values[to + 7u * span] = x[7];
 }
 
-fn stage8(stage: Stage, lane: u32) {
-    let at = place_of(stage, lane);
-    var x: array<vec2f, 8>;
-    if (lane < stage.count) {
-        x = butterfly8(stage, at);
+fn stage8(span: u32, lane: u32) {
+    let count = butterflies(8u);
+    let first = place_of(lane, 8u, span);
+    var a: array<vec2f, 8>;
+    if (lane < count) {
+        a = butterfly8(first);
     }
-    // As in stage3.
+    // All inputs must have been read before they are overwritten.
     workgroupBarrier();
-    if (lane < stage.count) {
-        let to = output_of(stage, at, 8u);
-        values[to] = x[0];
-        values[to + stage.span] = x[1];
-        values[to + 2u * stage.span] = x[2];
-        values[to + 3u * stage.span] = x[3];
-        values[to + 4u * stage.span] = x[4];
-        values[to + 5u * stage.span] = x[5];
-        values[to + 6u * stage.span] = x[6];
-        values[to + 7u * stage.span] = x[7];
+    if (lane < count) {
+        store8(first.output, span, a);
     }
 }
 
-// Transforms `together` lines of `n` in place. Every lane must call it, with arguments from a uniform.
-fn transform(n: u32, together: u32, radices: u32, lane: u32) {
-    var span = 1u;
-    for (var rest = radices; rest != 0u; rest >>= 4u) {
-        let radix = rest & 15u;
-        let part = n / radix;
-        let stage = Stage(part, span, together * part, 1.0 / f32(part), 1.0 / f32(span), part / span);
+fn radix_of(stage: u32) -> u32 {
+    return (radices >> (4u * stage)) & 15u;
+}
+
+fn do_stage(radix: u32, span: u32, lane: u32) {
+    if (radix != 0u) {
         // What was loaded, or written by the stage before, is read by other lanes.
         workgroupBarrier();
-        switch radix {
-            case 3u: {
-                stage3(stage, lane);
-            }
-            case 4u: {
-                stage4(stage, lane);
-            }
-            case 5u: {
-                stage5(stage, lane);
-            }
-            default: {
-                stage8(stage, lane);
-            }
-        }
-        span *= radix;
     }
+    if (radix == 8u) {
+        stage8(span, lane);
+    } else if (radix == 5u) {
+        stage5(span, lane);
+    } else if (radix == 4u) {
+        stage4(span, lane);
+    } else if (radix == 3u) {
+        stage3(span, lane);
+    }
+}
+
+// Transforms the lines in `values`. Every lane must call it.
+fn transform(lane: u32) {
+    let a = radix_of(0u);
+    let b = a * radix_of(1u);
+    let c = b * radix_of(2u);
+    do_stage(a, 1u, lane);
+    do_stage(radix_of(1u), a, lane);
+    do_stage(radix_of(2u), b, lane);
+    do_stage(radix_of(3u), c, lane);
     // The results are read by other lanes.
     workgroupBarrier();
 }

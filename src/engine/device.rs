@@ -50,7 +50,7 @@ impl Field {
     fn grid(&self) -> Option<([usize; 3], f64)> {
         match self {
             Field::Exact(_) => None,
-            Field::Mesh(field) => Some(field.grid()),
+            Field::Mesh(field) => field.shape().map(|shape| (shape.fine.size, shape.fine.h)),
         }
     }
 

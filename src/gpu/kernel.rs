@@ -46,7 +46,7 @@ impl<T> Bindable for Buffer<T> {
 }
 
 impl Kernel {
-    pub(super) fn new(gpu: &Gpu, shader: &Shader, entry: &str) -> Result<Kernel> {
+    pub(super) fn new(gpu: &Gpu, shader: &Shader, entry: &str, constants: &[(&str, f64)]) -> Result<Kernel> {
         let name = format!("{}:{entry}", shader.name());
         let fail = |cause: String| Error::job(format!("shader {name}"), cause, "report this");
         let reflection: Reflection = shader.reflect()?;
@@ -64,6 +64,7 @@ impl Kernel {
             entry_point: Some(entry),
             // Our kernels write every word of workgroup memory before they read it.
             compilation_options: wgpu::PipelineCompilationOptions {
+                constants,
                 zero_initialize_workgroup_memory: false,
                 ..Default::default()
             },

@@ -118,11 +118,20 @@ impl Gpu {
     /// # Errors
     /// [`Error::Job`] with the shader's name and naga's or the driver's words if it does not compile.
     pub fn kernel(&self, shader: &Shader, entry: &str) -> Result<Arc<Kernel>> {
-        let key = format!("{}:{entry}", shader.key());
+        self.kernel_with(shader, entry, &[])
+    }
+
+    /// The same with values for constants that the shader declares by `override`.
+    ///
+    /// # Errors
+    /// As for [`Gpu::kernel`], and for a constant that it does not declare.
+    pub fn kernel_with(&self, shader: &Shader, entry: &str, constants: &[(&str, f64)]) -> Result<Arc<Kernel>> {
+        let values: String = constants.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+        let key = format!("{}:{entry}{values}", shader.key());
         if let Some(kernel) = self.kernels.lock().expect("no panic while held").get(&key) {
             return Ok(Arc::clone(kernel));
         }
-        let kernel = Arc::new(Kernel::new(self, shader, entry)?);
+        let kernel = Arc::new(Kernel::new(self, shader, entry, constants)?);
         self.kernels.lock().expect("no panic while held").insert(key, Arc::clone(&kernel));
         Ok(kernel)
     }

@@ -11,14 +11,12 @@
 // Cost: n log n of each line; bytes: each grid read and written once a pass, 16 bytes at a time where it is turned.
 
 struct ConvolveParams {
-    n: u32,         // numbers of a transform, padding included
-    radices: u32,   // of n, see lib/fourier.wgsl
-    together: u32,  // transforms a workgroup
-    used: u32,      // numbers of a line that are stored
-    count: u32,     // pairs of rows; columns; planes
-    tiles: u32,     // lines_*: workgroups a frequency of the fast axis
-    middle: u32,    // columns: size of the middle axis, 1 in the plane
-    scale: f32,     // rows_forward: charge of one unit of the fixed point
+    used: u32,    // numbers of a line that are stored
+    count: u32,   // pairs of rows; columns; planes
+    tiles: u32,   // lines_*: workgroups a frequency of the fast axis
+    middle: u32,  // columns: size of the middle axis, 1 in the plane
+    first: u32,   // rows_*: number of the grid's node 0 among charges and potentials
+    scale: f32,   // rows_forward: charge of one unit of the fixed point
 }
 
 struct Frame {
@@ -33,8 +31,8 @@ struct Frame {
 @group(0) @binding(0) var<uniform> params: ConvolveParams;
 @group(0) @binding(1) var<storage, read> frame: Frame;
 @group(0) @binding(2) var<storage, read> twiddles: array<vec2f>;           // [n] exp(-2 pi i k / n)
-@group(0) @binding(3) var<storage, read_write> charges: array<u32>;        // [rows, used] fixed point; left at zero
-@group(0) @binding(4) var<storage, read_write> potential: array<f32>;      // [rows, used]
+@group(0) @binding(3) var<storage, read_write> charges: array<u32>;        // [rows, used] from `first` on, fixed point; left at zero
+@group(0) @binding(4) var<storage, read_write> potential: array<f32>;      // [rows, used] from `first` on
 @group(0) @binding(5) var<storage, read_write> row_pairs: array<vec4f>;    // [n / 2 + 1, rows / 2] spectra of two rows
 @group(0) @binding(6) var<storage, read_write> spectra: array<vec2f>;      // [columns, used]
 @group(0) @binding(7) var<storage, read_write> turned: array<vec2f>;       // [fast / 2 + 1, middle, planes]
@@ -53,15 +51,15 @@ fn rows_forward(
     if (frame.halted != 0u) {
         return;
     }
-    let first = group_index(group, groups) * params.together;
-    let n = params.n;
-    for (var e = lane; e < params.together * n; e += LANES) {
-        let line = quotient(e, 1.0 / f32(n));
+    let first = group_index(group, groups) * together;
+    let n = line_length;
+    for (var e = lane; e < together * n; e += LANES) {
+        let line = quotient(e, n);
         let x = e - line * n;
         let pair = first + line;
         var value = vec2f();
         if (x < params.used && pair < params.count) {
-            let at = 2u * pair * params.used + x;
+            let at = params.first + 2u * pair * params.used + x;
             value = params.scale * vec2f(f32(charges[at]), f32(charges[at + params.used]));
             // Ready for the next iteration.
             charges[at] = 0u;
@@ -69,11 +67,11 @@ fn rows_forward(
         }
         values[e] = value;
     }
-    transform(n, params.together, params.radices, lane);
+    transform(lane);
     // Neighbouring lanes write neighbouring pairs of one frequency.
-    for (var e = lane; e < params.together * (n / 2u + 1u); e += LANES) {
-        let k = quotient(e, 1.0 / f32(params.together));
-        let line = e - k * params.together;
+    for (var e = lane; e < together * (n / 2u + 1u); e += LANES) {
+        let k = quotient(e, together);
+        let line = e - k * together;
         if (first + line < params.count) {
             // The line is a + i b of two real rows: its conjugate mirror tells their spectra apart.
             let z = values[line * n + k];
@@ -94,11 +92,11 @@ fn rows_inverse(
     if (frame.halted != 0u) {
         return;
     }
-    let first = group_index(group, groups) * params.together;
-    let n = params.n;
-    for (var e = lane; e < params.together * (n / 2u + 1u); e += LANES) {
-        let k = quotient(e, 1.0 / f32(params.together));
-        let line = e - k * params.together;
+    let first = group_index(group, groups) * together;
+    let n = line_length;
+    for (var e = lane; e < together * (n / 2u + 1u); e += LANES) {
+        let k = quotient(e, together);
+        let line = e - k * together;
         var pair = vec4f();
         if (first + line < params.count) {
             pair = row_pairs[k * params.count + first + line];
@@ -114,12 +112,12 @@ fn rows_inverse(
             values[line * n + n - k] = vec2f(b.x - a.y, a.x + b.y);
         }
     }
-    transform(n, params.together, params.radices, lane);
-    for (var e = lane; e < params.together * n; e += LANES) {
-        let line = quotient(e, 1.0 / f32(n));
+    transform(lane);
+    for (var e = lane; e < together * n; e += LANES) {
+        let line = quotient(e, n);
         let x = e - line * n;
         if (x < params.used && first + line < params.count) {
-            let at = 2u * (first + line) * params.used + x;
+            let at = params.first + 2u * (first + line) * params.used + x;
             potential[at] = values[e].y;
             potential[at + params.used] = values[e].x;
         }
@@ -135,10 +133,10 @@ fn columns(
     if (frame.halted != 0u) {
         return;
     }
-    let first = group_index(group, groups) * params.together;
-    let n = params.n;
-    for (var e = lane; e < params.together * n; e += LANES) {
-        let line = quotient(e, 1.0 / f32(n));
+    let first = group_index(group, groups) * together;
+    let n = line_length;
+    for (var e = lane; e < together * n; e += LANES) {
+        let line = quotient(e, n);
         let l = e - line * n;
         var value = vec2f();
         if (l < params.used && first + line < params.count) {
@@ -146,20 +144,20 @@ fn columns(
         }
         values[e] = value;
     }
-    transform(n, params.together, params.radices, lane);
-    for (var e = lane; e < params.together * n; e += LANES) {
-        let line = quotient(e, 1.0 / f32(n));
+    transform(lane);
+    for (var e = lane; e < together * n; e += LANES) {
+        let line = quotient(e, n);
         let l = e - line * n;
         let column = min(first + line, params.count - 1u);
         // The kernel's spectrum is even along every axis, so one octant is stored.
-        let fast = quotient(column, 1.0 / f32(params.middle));
+        let fast = quotient(column, params.middle);
         let middle = column - fast * params.middle;
         let row = fast * (params.middle / 2u + 1u) + min(middle, params.middle - middle);
         values[e] = kernel[row * (n / 2u + 1u) + min(l, n - l)] * values[e].yx;
     }
-    transform(n, params.together, params.radices, lane);
-    for (var e = lane; e < params.together * n; e += LANES) {
-        let line = quotient(e, 1.0 / f32(n));
+    transform(lane);
+    for (var e = lane; e < together * n; e += LANES) {
+        let line = quotient(e, n);
         let l = e - line * n;
         if (l < params.used && first + line < params.count) {
             spectra[(first + line) * params.used + l] = values[e].yx;
@@ -178,10 +176,10 @@ fn lines_forward(
     }
     let index = group_index(group, groups);
     let fast = index / params.tiles;
-    let first = index % params.tiles * params.together;
-    let n = params.n;
-    for (var e = lane; e < params.together * n; e += LANES) {
-        let line = quotient(e, 1.0 / f32(n));
+    let first = index % params.tiles * together;
+    let n = line_length;
+    for (var e = lane; e < together * n; e += LANES) {
+        let line = quotient(e, n);
         let m = e - line * n;
         var value = vec2f();
         if (m < params.used && first + line < params.count) {
@@ -189,10 +187,10 @@ fn lines_forward(
         }
         values[e] = value;
     }
-    transform(n, params.together, params.radices, lane);
-    for (var e = lane; e < params.together * n; e += LANES) {
-        let k = quotient(e, 1.0 / f32(params.together));
-        let line = e - k * params.together;
+    transform(lane);
+    for (var e = lane; e < together * n; e += LANES) {
+        let k = quotient(e, together);
+        let line = e - k * together;
         if (first + line < params.count) {
             turned[(fast * n + k) * params.count + first + line] = values[line * n + k];
         }
@@ -210,20 +208,20 @@ fn lines_inverse(
     }
     let index = group_index(group, groups);
     let fast = index / params.tiles;
-    let first = index % params.tiles * params.together;
-    let n = params.n;
-    for (var e = lane; e < params.together * n; e += LANES) {
-        let k = quotient(e, 1.0 / f32(params.together));
-        let line = e - k * params.together;
+    let first = index % params.tiles * together;
+    let n = line_length;
+    for (var e = lane; e < together * n; e += LANES) {
+        let k = quotient(e, together);
+        let line = e - k * together;
         var value = vec2f();
         if (first + line < params.count) {
             value = turned[(fast * n + k) * params.count + first + line].yx;
         }
         values[line * n + k] = value;
     }
-    transform(n, params.together, params.radices, lane);
-    for (var e = lane; e < params.together * n; e += LANES) {
-        let line = quotient(e, 1.0 / f32(n));
+    transform(lane);
+    for (var e = lane; e < together * n; e += LANES) {
+        let line = quotient(e, n);
         let m = e - line * n;
         if (m < params.used && first + line < params.count) {
             spectra[(fast * params.count + first + line) * params.used + m] = values[e].yx;

@@ -1,24 +1,34 @@
-// Points -> grid and grid -> points with the weights of the B-spline: host in src/field/mesh/device/transfer.rs, the same
-// on the CPU in src/field/mesh/transfer.rs.
+// Points -> grids and grids -> points with the weights of the B-spline: host in src/field/mesh/device/transfer.rs, the
+// same on the CPU in src/field/mesh/transfer.rs.
 //
 //   spread   charge(node) += w(point, node) for every point, in whole units of 1 / scale: integer sums do not depend on
 //            their order, so the same map gives the same bytes
 //   gather   phi_i = sum of w(node) potential(node), less what the point feels of itself, plus the constant part;
 //            force_i = -1/2 grad phi, by the derivative of w
 //
-// One invocation a point. Cost: 4^d atomic additions, 4^d reads. The own contribution is a polynomial in f (1 - f) along
-// each axis; a point moves as gatherer and not as source, so it feels half of that polynomial's slope.
+// A wide map stands on a coarse grid as well, which carries the far part of the kernel (src/field/mesh/mod.rs); both lie
+// one after the other in the same buffers. One invocation a point. Cost: 4^d atomic additions, 4^d reads a grid. The own
+// contribution is a polynomial in f (1 - f) along each axis of the fine grid; a point moves as gatherer and not as
+// source, so it feels half of that polynomial's slope.
 
 struct TransferParams {
-    n: u32,          // points
-    last_slow: u32,  // last cell along each axis
-    last_middle: u32,
-    last_fast: u32,
-    line: u32,       // numbers from one line to the next
-    plane: u32,      // numbers from one plane to the next
-    per_unit: f32,   // one over the spacing
-    scale: f32,      // units of the fixed point a charge
-    constant: f32,   // what the convolved kernel lacks of w everywhere, times the other charges
+    n: u32,                   // points
+    grids: u32,               // 2 with a coarse grid, else 1
+    scale: f32,               // units of the fixed point a charge
+    constant: f32,            // what the convolved kernels lack of w everywhere, times the other charges
+    fine_per_unit: f32,       // one over the spacing
+    fine_last_slow: u32,      // last cell along each axis
+    fine_last_middle: u32,
+    fine_last_fast: u32,
+    fine_line: u32,           // numbers from one line to the next
+    fine_plane: u32,          // numbers from one plane to the next
+    coarse_per_unit: f32,
+    coarse_last_slow: u32,
+    coarse_last_middle: u32,
+    coarse_last_fast: u32,
+    coarse_line: u32,
+    coarse_plane: u32,
+    coarse_first: u32,        // number of the coarse grid's node 0
 }
 
 struct Frame {
@@ -33,18 +43,55 @@ struct Frame {
 @group(0) @binding(0) var<uniform> params: TransferParams;
 @group(0) @binding(1) var<storage, read_write> frame: Frame;
 @group(0) @binding(2) var<storage, read> points: array<Stored>;               // [N] map
-@group(0) @binding(3) var<storage, read_write> charges: array<atomic<u32>>;   // [planes, lines, line] fixed point
-@group(0) @binding(4) var<storage, read> potential: array<f32>;               // [planes, lines, line]
+@group(0) @binding(3) var<storage, read_write> charges: array<atomic<u32>>;   // fine, coarse; fixed point
+@group(0) @binding(4) var<storage, read> potential: array<f32>;               // fine, coarse
 @group(0) @binding(5) var<storage, read> own: array<vec4f>;                   // [4 MIDDLE] coefficients, fast axis across
 @group(0) @binding(6) var<storage, read_write> sums: array<vec4f>;            // [N] force, weight
 
-// Where a point stands in grid units from node 0.
-fn position(i: u32) -> vec3f {
-    return on_axes((load_point(points[i]) - point_of(frame.low)) * params.per_unit);
+struct Grid {
+    per_unit: f32,
+    first: u32,
+    line: u32,
+    plane: u32,
+    last: vec3u,
 }
 
-fn cell_of(v: vec3f) -> vec3u {
-    return min(vec3u(v), vec3u(params.last_slow, params.last_middle, params.last_fast));
+fn fine_grid() -> Grid {
+    let last = vec3u(params.fine_last_slow, params.fine_last_middle, params.fine_last_fast);
+    return Grid(params.fine_per_unit, 0u, params.fine_line, params.fine_plane, last);
+}
+
+fn coarse_grid() -> Grid {
+    let last = vec3u(params.coarse_last_slow, params.coarse_last_middle, params.coarse_last_fast);
+    return Grid(params.coarse_per_unit, params.coarse_first, params.coarse_line, params.coarse_plane, last);
+}
+
+// Where a point stands on a grid: the first node that it touches, and the fractions of its cell.
+struct Place {
+    node: u32,
+    f: vec3f,
+}
+
+fn place_on(grid: Grid, point: Point) -> Place {
+    let v = on_axes((point - point_of(frame.low)) * grid.per_unit);
+    let cell = min(vec3u(v), grid.last);
+    return Place(grid.first + cell.x * grid.plane + cell.y * grid.line + cell.z, v - vec3f(cell));
+}
+
+fn spread_on(grid: Grid, at: Place) {
+    let slow = spline_weights(at.f.x);
+    let middle = middle_of(spline_weights(at.f.y));
+    let fast = params.scale * spline_weights(at.f.z);
+    for (var a = 0u; a < ORDER; a++) {
+        for (var b = 0u; b < MIDDLE; b++) {
+            let node = at.node + a * grid.plane + b * grid.line;
+            let units = vec4u(round(slow[a] * middle[b] * fast));
+            atomicAdd(&charges[node], units.x);
+            atomicAdd(&charges[node + 1u], units.y);
+            atomicAdd(&charges[node + 2u], units.z);
+            atomicAdd(&charges[node + 3u], units.w);
+        }
+    }
 }
 
 @compute @workgroup_size(64)
@@ -57,27 +104,40 @@ fn spread(
     if (i >= params.n || frame.halted != 0u) {
         return;
     }
-    let v = position(i);
-    let cell = cell_of(v);
-    let f = v - vec3f(cell);
-    if (any(f > vec3f(1.0)) || any(v < vec3f())) {
+    let point = load_point(points[i]);
+    let at = place_on(fine_grid(), point);
+    if (any(at.f > vec3f(1.0)) || any(at.f < vec3f())) {
         // The frame was found to hold all points, so this is a mistake of ours: the host looks at the count.
         atomicAdd(&frame.strays, 1u);
     }
-    let slow = spline_weights(f.x);
-    let middle = middle_of(spline_weights(f.y));
-    let fast = params.scale * spline_weights(f.z);
-    let base = cell.x * params.plane + cell.y * params.line + cell.z;
+    spread_on(fine_grid(), at);
+    if (params.grids > 1u) {
+        spread_on(coarse_grid(), place_on(coarse_grid(), point));
+    }
+}
+
+// The potential of a grid at a place, and its slope along each axis in units of the map.
+fn potential_on(grid: Grid, at: Place) -> vec4f {
+    let slow = spline_weights(at.f.x);
+    let slow_slope = spline_slopes(at.f.x);
+    let middle = middle_of(spline_weights(at.f.y));
+    let middle_slope = middle_slope_of(spline_slopes(at.f.y));
+    let fast = spline_weights(at.f.z);
+    // Rows of 4 along the fast axis, weighted along the others: by w w, w' w, w w'.
+    var along = vec4f();
+    var across = vec4f();
+    var beside = vec4f();
     for (var a = 0u; a < ORDER; a++) {
         for (var b = 0u; b < MIDDLE; b++) {
-            let at = base + a * params.plane + b * params.line;
-            let units = vec4u(round(slow[a] * middle[b] * fast));
-            atomicAdd(&charges[at], units.x);
-            atomicAdd(&charges[at + 1u], units.y);
-            atomicAdd(&charges[at + 2u], units.z);
-            atomicAdd(&charges[at + 3u], units.w);
+            let node = at.node + a * grid.plane + b * grid.line;
+            let row = vec4f(potential[node], potential[node + 1u], potential[node + 2u], potential[node + 3u]);
+            along += slow[a] * middle[b] * row;
+            across += slow_slope[a] * middle[b] * row;
+            beside += slow[a] * middle_slope[b] * row;
         }
     }
+    let slope = vec3f(dot(across, fast), dot(beside, fast), dot(along, spline_slopes(at.f.z)));
+    return vec4f(grid.per_unit * slope, dot(along, fast));
 }
 
 fn powers(x: f32) -> vec4f {
@@ -86,6 +146,30 @@ fn powers(x: f32) -> vec4f {
 
 fn power_slopes(x: f32) -> vec4f {
     return vec4f(0.0, 1.0, 2.0 * x, 3.0 * x * x);
+}
+
+// What a point feels of itself, and half its slope along each axis in units of the map.
+fn own_share(f: vec3f) -> vec4f {
+    let q = f * (1.0 - f);
+    let slow = powers(q.x);
+    let slow_slope = power_slopes(q.x);
+    let middle = middle_of(powers(q.y));
+    let middle_slope = middle_slope_of(power_slopes(q.y));
+    let fast = powers(q.z);
+    var along = vec4f();
+    var across = vec4f();
+    var beside = vec4f();
+    for (var a = 0u; a < ORDER; a++) {
+        for (var b = 0u; b < MIDDLE; b++) {
+            let terms = own[a * MIDDLE + b];
+            along += slow[a] * middle[b] * terms;
+            across += slow_slope[a] * middle[b] * terms;
+            beside += slow[a] * middle_slope[b] * terms;
+        }
+    }
+    // dq/df = 1 - 2 f.
+    let slope = vec3f(dot(across, fast), dot(beside, fast), dot(along, power_slopes(q.z)));
+    return vec4f(params.fine_per_unit * (0.5 - f) * slope, dot(along, fast));
 }
 
 @compute @workgroup_size(64)
@@ -103,48 +187,11 @@ fn gather(
         sums[i] = vec4f();
         return;
     }
-    let v = position(i);
-    let cell = cell_of(v);
-    let f = v - vec3f(cell);
-    let slow = spline_weights(f.x);
-    let slow_slope = spline_slopes(f.x);
-    let middle = middle_of(spline_weights(f.y));
-    let middle_slope = middle_slope_of(spline_slopes(f.y));
-    let fast = spline_weights(f.z);
-    let base = cell.x * params.plane + cell.y * params.line + cell.z;
-    let q = f * (1.0 - f);
-    let slow_power = powers(q.x);
-    let slow_power_slope = power_slopes(q.x);
-    let middle_power = middle_of(powers(q.y));
-    let middle_power_slope = middle_slope_of(power_slopes(q.y));
-    let fast_power = powers(q.z);
-    // Rows of 4 along the fast axis, weighted along the others: by w w, w' w, w w'. The same of the own contribution.
-    var along = vec4f();
-    var across = vec4f();
-    var beside = vec4f();
-    var own_along = vec4f();
-    var own_across = vec4f();
-    var own_beside = vec4f();
-    for (var a = 0u; a < ORDER; a++) {
-        for (var b = 0u; b < MIDDLE; b++) {
-            let at = base + a * params.plane + b * params.line;
-            let row = vec4f(potential[at], potential[at + 1u], potential[at + 2u], potential[at + 3u]);
-            along += slow[a] * middle[b] * row;
-            across += slow_slope[a] * middle[b] * row;
-            beside += slow[a] * middle_slope[b] * row;
-            let term = own[a * MIDDLE + b];
-            own_along += slow_power[a] * middle_power[b] * term;
-            own_across += slow_power_slope[a] * middle_power[b] * term;
-            own_beside += slow_power[a] * middle_power_slope[b] * term;
-        }
+    let point = load_point(points[i]);
+    let at = place_on(fine_grid(), point);
+    var felt = potential_on(fine_grid(), at) - own_share(at.f);
+    if (params.grids > 1u) {
+        felt += potential_on(coarse_grid(), place_on(coarse_grid(), point));
     }
-    let phi = dot(along, fast) - dot(own_along, fast_power);
-    let slope = vec3f(dot(across, fast), dot(beside, fast), dot(along, spline_slopes(f.z)));
-    let own_slope = vec3f(
-        dot(own_across, fast_power),
-        dot(own_beside, fast_power),
-        dot(own_along, power_slopes(q.z)),
-    );
-    let total = slope - (0.5 - f) * own_slope;
-    sums[i] = with_fourth(-0.5 * params.per_unit * from_axes(total), phi + params.constant);
+    sums[i] = with_fourth(-0.5 * from_axes(felt.xyz), felt.w + params.constant);
 }

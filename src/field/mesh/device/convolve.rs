@@ -4,7 +4,7 @@
 //! Grid sizes are (slow, middle, fast); a plane map has one middle line. Layouts, the last axis in one piece:
 //!
 //! ```text
-//! charges, potential   [planes, lines, used along fast]     occupied nodes only
+//! charges, potential   [planes, lines, used along fast]     occupied nodes only, of all grids in one buffer
 //! spectra              [fast/2 + 1, planes, lines]          complex
 //! turned               [fast/2 + 1, middle, planes]         complex; in space only
 //! kernel               [fast/2 + 1, middle/2 + 1, slow/2 + 1]
@@ -13,19 +13,14 @@
 //! Two real rows make one complex line, so the pass over rows writes 16 bytes in one piece where it turns the grid, and
 //! the pass over columns finds each of its lines in one piece.
 
-use crate::gpu::{Batch, Bindable, Buffer, Call, Gpu, Params, Shader};
+use crate::gpu::{Bindable, Buffer, Call, Gpu, Kernel, Params, Shader};
 use crate::{Error, Result, params, wgsl};
 use std::f64::consts::TAU;
+use std::sync::Arc;
 
 params! {
     /// The uniform of `field/mesh/device/convolve.wgsl`.
     pub struct ConvolveParams {
-        /// Numbers of a transform, padding included.
-        pub n: u32,
-        /// Its radices, four bits each, the first lowest.
-        pub radices: u32,
-        /// Transforms a workgroup.
-        pub together: u32,
         /// Numbers of a line that are stored.
         pub used: u32,
         /// Pairs of rows, columns, or planes.
@@ -34,6 +29,8 @@ params! {
         pub tiles: u32,
         /// Size of the middle axis.
         pub middle: u32,
+        /// Number of the grid's node 0 among charges and potentials.
+        pub first: u32,
         /// Charge of one unit of the fixed point.
         pub scale: f32,
     }
@@ -47,6 +44,9 @@ pub const SHADER: Shader = Shader {
 
 /// Complex numbers that a workgroup holds, as in `lib/fourier.wgsl`: the longest transform.
 pub const LONGEST: usize = 2048;
+
+/// The most stages of a transform, as in `lib/fourier.wgsl`.
+const STAGES: usize = 4;
 
 /// The radices of a transform of length `n`, four bits each, the first lowest; `None` if the shaders have none for it.
 pub fn radices(n: usize) -> Option<u32> {
@@ -65,36 +65,58 @@ pub fn radices(n: usize) -> Option<u32> {
     }
     // 2^a as eights and at most two fours: fewer stages are fewer barriers.
     let fours = [0, 2, 1][twos % 3];
-    let eights = (twos - 2 * fours) / 3;
+    let eights = twos.checked_sub(2 * fours)? / 3;
+    if eights + fours + threes + fives > STAGES {
+        return None;
+    }
     // Large radices first, as the first stage needs no twiddles.
     let stages = [(8, eights), (5, fives), (4, fours), (3, threes)];
     let list = stages.into_iter().flat_map(|(radix, count)| std::iter::repeat_n(radix, count));
     Some(list.enumerate().fold(0, |packed, (stage, radix)| packed | radix << (4 * stage)))
 }
 
-/// The next length from `need` on that a grid's axis can have: a multiple of 4, as half of it is occupied and rows go in
-/// pairs. `None` beyond the longest.
-pub fn next_size(need: usize) -> Option<usize> {
-    (need.next_multiple_of(4)..=LONGEST).step_by(4).find(|&n| radices(n).is_some())
+/// The lengths in use: those for which no longer one takes less work, counted as workgroup memory's traffic with the lanes
+/// that idle. Few lengths mean few pipelines, whose compilation a descent waits for each time its map outgrows a grid.
+/// Multiples of 4: half of a length is occupied, and rows go in pairs.
+pub const LENGTHS: [usize; 21] =
+    [24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256, 320, 384, 512, 576, 640, 768, 1024, 1280, 1536, LONGEST];
+
+/// The next length in use from `need` on; `None` beyond the longest.
+pub fn next_length(need: usize) -> Option<usize> {
+    LENGTHS.into_iter().find(|&length| length >= need)
 }
 
-/// The work of one convolution, in additions and multiplications.
-pub fn work(size: [usize; 3]) -> f64 {
-    let nodes = size.iter().product::<usize>() as f64;
-    nodes * nodes.log2()
+/// One periodic grid, of which a corner is occupied: (slow, middle, fast) axes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Grid {
+    /// Spacing.
+    pub h: f64,
+    /// Sizes, padding included; the middle one is 1 in the plane.
+    pub size: [usize; 3],
+    /// Nodes that may hold charges, even in number along the slow axis.
+    pub occupied: [usize; 3],
 }
 
-/// The most bytes that one of its buffers takes.
-pub fn largest_buffer(size: [usize; 3]) -> u64 {
-    let half = size[2] as u64 / 2 + 1;
-    let [planes, lines, used] = occupied(size).map(|n| n as u64);
-    let spectra = 8 * half * planes * if size[1] == 1 { 1 } else { size[1] as u64 };
-    spectra.max(4 * planes * lines * used)
-}
+impl Grid {
+    /// Additions and multiplications of one convolution.
+    pub fn work(&self) -> f64 {
+        let nodes = self.size.iter().product::<usize>() as f64;
+        nodes * nodes.log2()
+    }
 
-/// Nodes of each axis that may hold charges: the other half keeps the map from meeting its own images.
-pub fn occupied(size: [usize; 3]) -> [usize; 3] {
-    size.map(|n| if n == 1 { 1 } else { n / 2 })
+    /// Occupied nodes.
+    pub fn nodes(&self) -> usize {
+        self.occupied.iter().product()
+    }
+
+    /// The most bytes that one of its buffers takes.
+    pub fn largest_buffer(&self) -> u64 {
+        let [planes, lines, _] = self.occupied.map(|n| n as u64);
+        let half = self.size[2] as u64 / 2 + 1;
+        let across = if self.size[1] == 1 { lines } else { lines.max(self.size[1] as u64) };
+        let octant: usize = self.size.iter().map(|n| n / 2 + 1).product();
+        (8 * half * planes * across).max(4 * self.nodes() as u64).max(4 * octant as u64)
+    }
 }
 
 fn twiddles(gpu: &Gpu, n: usize) -> Result<Buffer<[f32; 2]>> {
@@ -107,15 +129,25 @@ fn twiddles(gpu: &Gpu, n: usize) -> Result<Buffer<[f32; 2]>> {
     gpu.upload("twiddles", &table)
 }
 
-/// The buffers and passes of one grid.
+/// The passes of one grid.
 pub struct Convolution {
-    /// [planes, lines, used] charges in fixed point, all 0 between two runs.
-    pub charges: Buffer<u32>,
-    /// [planes, lines, used] what [`Convolution::record`] leaves.
-    pub potential: Buffer<f32>,
     /// Held so that their bytes are counted as long as the calls use them.
     _scratch: (Buffer<[f32; 2]>, Option<Buffer<[f32; 2]>>, Buffer<f32>),
-    calls: Vec<(Call, usize)>,
+    calls: Vec<(&'static str, Call, usize)>,
+}
+
+/// What a convolution reads and writes.
+pub struct Ends<'a> {
+    /// `Frame`.
+    pub frame: &'a Buffer<u32>,
+    /// Charges in fixed point, all 0 between two runs.
+    pub charges: &'a Buffer<u32>,
+    /// Potentials.
+    pub potential: &'a Buffer<f32>,
+    /// Where the grid begins in both.
+    pub first: usize,
+    /// Units of the fixed point a charge.
+    pub units: f32,
 }
 
 /// What one pass transforms.
@@ -129,20 +161,17 @@ struct Pass {
 }
 
 impl Convolution {
-    /// For a grid of these sizes and the kernel's spectrum (an octant, see the module); `units` of the fixed point make
-    /// one charge. `frame` is the device's `Frame`.
+    /// For the kernel's spectrum on a grid (an octant, see the module).
     ///
     /// # Errors
     /// Any fault of the device; [`Error::Job`] for a size without radices.
-    pub fn new(gpu: &Gpu, size: [usize; 3], spectrum: &[f64], units: f32, frame: &Buffer<u32>) -> Result<Convolution> {
-        let [slow, middle, fast] = size;
-        let [planes, lines, used] = occupied(size);
+    pub fn new(gpu: &Gpu, grid: &Grid, spectrum: &[f64], ends: &Ends) -> Result<Convolution> {
+        let [slow, middle, fast] = grid.size;
+        let [planes, lines, used] = grid.occupied;
         let half = fast / 2 + 1;
-        let nodes = size.iter().product::<usize>() as f64;
+        let nodes = grid.size.iter().product::<usize>() as f64;
         let kernel: Vec<f32> = spectrum.iter().map(|&k| (k / nodes) as f32).collect();
         let kernel = gpu.upload("kernel spectrum", &kernel)?;
-        let charges = gpu.zeros::<u32>("grid of charges", planes * lines * used)?;
-        let potential = gpu.zeros::<f32>("grid of potentials", planes * lines * used)?;
         let spectra = gpu.zeros::<[f32; 2]>("spectra", half * planes * lines)?;
         let turned =
             (middle > 1).then(|| gpu.zeros::<[f32; 2]>("turned spectra", half * middle * planes)).transpose()?;
@@ -158,51 +187,47 @@ impl Convolution {
         };
         let mut calls = Vec::new();
         for pass in &passes {
-            let (uniform, groups) = pass.params(gpu, middle, 1.0 / units)?;
+            let (kernel_of_pass, uniform, groups) = pass.prepare(gpu, middle, ends)?;
             let table = twiddles(gpu, pass.n)?;
             let mut buffers: Vec<(&str, &dyn Bindable)> =
-                vec![("params", &uniform), ("frame", frame), ("twiddles", &table)];
+                vec![("params", &uniform), ("frame", ends.frame), ("twiddles", &table)];
             buffers.extend(match pass.entry {
-                "rows_forward" => vec![("charges", &charges as &dyn Bindable), ("row_pairs", &spectra)],
-                "rows_inverse" => vec![("row_pairs", &spectra as &dyn Bindable), ("potential", &potential)],
+                "rows_forward" => vec![("charges", ends.charges as &dyn Bindable), ("row_pairs", &spectra)],
+                "rows_inverse" => vec![("row_pairs", &spectra as &dyn Bindable), ("potential", ends.potential)],
                 "columns" => vec![("spectra", along_slow as &dyn Bindable), ("kernel", &kernel)],
                 _ => vec![("spectra", &spectra as &dyn Bindable), ("turned", along_slow)],
             });
-            calls.push((gpu.kernel(&SHADER, pass.entry)?.bind(gpu, &buffers)?, groups));
+            calls.push((pass.entry, kernel_of_pass.bind(gpu, &buffers)?, groups));
         }
-        Ok(Convolution { charges, potential, _scratch: (spectra, turned, kernel), calls })
+        Ok(Convolution { _scratch: (spectra, turned, kernel), calls })
     }
 
-    /// Records charges → potential; the charges are 0 afterwards.
-    pub fn record(&self, batch: &mut Batch) {
-        for (call, groups) in &self.calls {
-            batch.groups(call, *groups);
-        }
+    /// Charges → potential, each pass with its workgroups; the charges are 0 afterwards.
+    pub fn passes(&self) -> impl Iterator<Item = (&'static str, &Call, usize)> {
+        self.calls.iter().map(|(name, call, groups)| (*name, call, *groups))
     }
 }
 
 impl Pass {
-    /// Its uniform and the number of workgroups.
-    fn params(&self, gpu: &Gpu, middle: usize, scale: f32) -> Result<(Buffer<ConvolveParams>, usize)> {
+    /// Its kernel, its uniform, and the number of workgroups.
+    fn prepare(&self, gpu: &Gpu, middle: usize, ends: &Ends) -> Result<(Arc<Kernel>, Buffer<ConvolveParams>, usize)> {
         let radices = radices(self.n).ok_or_else(|| {
             Error::job("mesh field", format!("no transform of length {} on a device", self.n), "report this")
         })?;
         let together = (LONGEST / self.n).min(self.count).max(1);
         let tiles = self.count.div_ceil(together);
-        let uniform = gpu.uniform(
-            "convolve params",
-            &ConvolveParams {
-                n: self.n as u32,
-                radices,
-                together: together as u32,
-                used: self.used as u32,
-                count: self.count as u32,
-                tiles: tiles as u32,
-                middle: middle as u32,
-                scale,
-            },
-        )?;
-        Ok((uniform, tiles * self.times))
+        let params = ConvolveParams {
+            used: self.used as u32,
+            count: self.count as u32,
+            tiles: tiles as u32,
+            middle: middle as u32,
+            first: ends.first as u32,
+            scale: 1.0 / ends.units,
+        };
+        let constants =
+            [("line_length", self.n as f64), ("together", together as f64), ("radices", f64::from(radices))];
+        let kernel = gpu.kernel_with(&SHADER, self.entry, &constants)?;
+        Ok((kernel, gpu.uniform("convolve params", &params)?, tiles * self.times))
     }
 }
 
@@ -215,7 +240,14 @@ pub fn transform_gpu(gpu: &Gpu, lines: &[[f32; 2]], n: usize, back: bool) -> Res
     let count = lines.len() / n;
     let frame = gpu.zeros::<u32>("frame", 12)?;
     let entry = if back { "lines_inverse" } else { "lines_forward" };
-    let (uniform, groups) = Pass { entry, n, used: n, count, times: 1 }.params(gpu, n, 1.0)?;
+    let ends = Ends {
+        frame: &frame,
+        charges: &gpu.zeros("none", 1)?,
+        potential: &gpu.zeros("none", 1)?,
+        first: 0,
+        units: 1.0,
+    };
+    let (kernel, uniform, groups) = Pass { entry, n, used: n, count, times: 1 }.prepare(gpu, n, &ends)?;
     // The turned side is [n, count].
     let turn = |values: &[[f32; 2]], rows: usize, columns: usize| -> Vec<[f32; 2]> {
         (0..rows * columns).map(|at| values[at % rows * columns + at / rows]).collect()
@@ -223,7 +255,7 @@ pub fn transform_gpu(gpu: &Gpu, lines: &[[f32; 2]], n: usize, back: bool) -> Res
     let nan = vec![[f32::NAN; 2]; lines.len()];
     let spectra = gpu.upload("lines", if back { &nan } else { lines })?;
     let turned = gpu.upload("turned lines", &if back { turn(lines, count, n) } else { nan.clone() })?;
-    let call = gpu.kernel(&SHADER, entry)?.bind(
+    let call = kernel.bind(
         gpu,
         &[
             ("params", &uniform),
@@ -245,22 +277,17 @@ mod tests {
 
     #[test]
     fn radices_multiply_to_the_length() {
-        let mut lengths = 0;
+        let product = |packed: u32| {
+            let list = (0..STAGES).map(|stage| (packed >> (4 * stage) & 15) as usize);
+            assert!(list.clone().all(|radix| [0, 3, 4, 5, 8].contains(&radix)), "{packed:x}");
+            assert_eq!(packed >> (4 * STAGES), 0, "{packed:x}");
+            list.take_while(|&radix| radix > 0).product::<usize>()
+        };
         for n in 1..=LONGEST {
-            let Some(packed) = radices(n) else { continue };
-            let list = (0..8).map(|stage| (packed >> (4 * stage) & 15) as usize).take_while(|&radix| radix > 0);
-            assert_eq!(list.product::<usize>(), n, "{packed:x}");
-            lengths += 1;
+            assert!(radices(n).is_none_or(|packed| product(packed) == n), "{n}");
         }
-        assert!(lengths > 50, "only {lengths} lengths");
         assert_eq!((radices(7), radices(6), radices(4096)), (None, None, None));
-        assert_eq!(next_size(2049), None);
-        // Sizes lie close: no gap is wider than a third, and those above 100 than an eighth.
-        let mut size = 24;
-        while let Some(next) = next_size(size + 1) {
-            let most = if size > 100 { 1.125 } else { 1.34 };
-            assert!(next as f64 / size as f64 <= most, "{size} is followed by {next}");
-            size = next;
-        }
+        assert!(LENGTHS.is_sorted() && LENGTHS.iter().all(|&n| n % 4 == 0 && radices(n).is_some()));
+        assert_eq!((next_length(1), next_length(25), next_length(2049)), (Some(24), Some(32), None));
     }
 }

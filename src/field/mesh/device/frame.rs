@@ -1,7 +1,7 @@
 //! Where the grid stands on the device: host side of `shaders/field/mesh/device/frame.wgsl`. On the CPU the corners are
 //! found by `bounds` in `src/field/mesh/mod.rs`.
 
-use crate::gpu::{Batch, Buffer, Call, Gpu, Params, Shader};
+use crate::gpu::{Buffer, Call, Gpu, Params, Shader};
 use crate::{Result, params, wgsl};
 
 params! {
@@ -35,6 +35,9 @@ pub const SHADERS: [Shader; 2] = [
 /// Invocations a workgroup, and the most boxes that the second reduction takes.
 const GROUP: usize = 256;
 
+/// Points that a lane looks at before lanes are reduced.
+const POINTS_A_LANE: usize = 8;
+
 /// What the device knows of the map and its grid; in the shaders `Frame`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Status {
@@ -57,6 +60,11 @@ impl Status {
     pub fn extent(&self) -> [f64; 3] {
         std::array::from_fn(|d| f64::from(self.high[d]) - f64::from(self.low[d]))
     }
+
+    /// Length of its longest side.
+    pub fn longest(&self) -> f64 {
+        self.extent().into_iter().fold(0.0, f64::max)
+    }
 }
 
 /// The reductions and what they find.
@@ -76,7 +84,7 @@ impl FramePass {
     /// # Errors
     /// Any fault of the device.
     pub fn new(gpu: &Gpu, points: &Buffer<f32>, n: usize, dims: usize) -> Result<FramePass> {
-        let boxes = n.div_ceil(GROUP).clamp(1, GROUP);
+        let boxes = n.div_ceil(POINTS_A_LANE * GROUP).clamp(1, GROUP);
         let unset = FrameParams { cells: [-1.0; 4], n: n as u32, boxes: boxes as u32, least: 0.0, per_unit: 0.0 };
         let params = gpu.uniform("frame params", &unset)?;
         let frame = gpu.zeros::<u32>("frame", 12)?;
@@ -98,10 +106,9 @@ impl FramePass {
         gpu.write(&self.frame, &[0]);
     }
 
-    /// Records both reductions.
-    pub fn record(&self, batch: &mut Batch) {
-        batch.groups(&self.corners, self.boxes);
-        batch.groups(&self.settle, 1);
+    /// Both reductions, each with its workgroups.
+    pub fn passes(&self) -> [(&'static str, &Call, usize); 2] {
+        [("corners", &self.corners, self.boxes), ("settle", &self.settle, 1)]
     }
 
     /// Waits for the device and reads what it found.

@@ -3,28 +3,28 @@
 //!
 //! An iteration is seven dispatches: two reductions that find where the map stands ([`frame`]), one that spreads the
 //! charges ([`transfer`]), three that convolve them, or five in space ([`convolve`]), and one that gathers force and weight.
-//! Nothing is read back between them.
+//! A wide map has a coarse grid for the far part of the kernel, with a convolution of its own; points are spread to it and
+//! gathered from it directly, as most maps have fewer points than the fine grid has nodes. Nothing is read back between.
 //!
 //! The grid's origin follows the map at every iteration, on the device. Its size and spacing are chosen by the host, with
 //! head room. A map that the grid no longer fits halts the device: what remains of the batch leaves the map as it is,
 //! the host reads that ([`MeshField::settle`]), makes another grid, and goes on from the same map. So the grid changes
 //! at the same iteration however many of them make a batch, and no point ever lies outside.
 //!
-//! Grids are padded to twice what they hold along each axis. Lengths of up to [`convolve::LONGEST`] hold maps some 340 wide
-//! at the standard spacing, in the plane; wider ones get a wider spacing, up to [`WIDEST`] times the standard one, and
-//! then an error.
+//! Lengths of up to [`convolve::LONGEST`] hold maps some 670 wide at the standard spacing, in the plane; in space bindings of
+//! 128 MiB hold some 75. Wider maps get a wider spacing, up to [`WIDEST`] times the standard one, and then an error.
 
 pub mod convolve;
 pub mod frame;
 pub mod transfer;
 
 use super::profile::{Profile, Student};
-use super::{Resolution, spectrum};
+use super::{NEAR_END, Resolution, SPLIT_RATE, spectrum};
 use crate::field::FieldSums;
 use crate::field::total::{TotalPass, Totals};
-use crate::gpu::{Batch, Buffer, Gpu, Pace};
+use crate::gpu::{Batch, Buffer, Call, Gpu, Pace};
 use crate::{Error, Result};
-use convolve::Convolution;
+use convolve::{Convolution, Grid};
 use frame::{FramePass, Status};
 use ndarray::{Array2, ArrayView2};
 use transfer::{Ends, TransferParams, TransferPass};
@@ -37,8 +37,8 @@ const LEAST_CELLS: f64 = 32.0;
 /// 10⁵, through some seventeen grids in the plane, where they cost little, and some forty in space.
 const SMALL: [(f64, f64); 2] = [(46.0, 2.0), (36.0, 1.33)];
 
-/// Head room of grids at full spacing: a seventh more work on the average, and some ten grids a descent.
-const ROOM: f64 = 1.125;
+/// Least head room of grids at full spacing; what the transforms' lengths leave comes on top. Some ten grids a descent.
+const ROOM: f64 = 1.06;
 
 /// A grid at full spacing is given up where the map shrinks to this share of what it holds.
 const SHRUNK: f64 = 0.35;
@@ -51,20 +51,29 @@ pub const WIDEST: f64 = 3.0;
 /// on an old laptop should reach.
 pub const SLOWEST: f64 = 5e7;
 
+/// A coarse grid is as many times as coarse.
+const COARSE: f64 = 4.0;
+
 /// What the host chose.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Shape {
-    h: f64,
-    /// Slow, middle, fast, padding included.
-    size: [usize; 3],
+pub struct Shape {
+    /// The grid that every map has.
+    pub fine: Grid,
+    /// For the far part of the kernel, four times as coarse.
+    pub coarse: Option<Grid>,
     /// Cells that the longest side must span.
     least: f64,
+    /// Rate of the split into near and far (see [`super`]).
+    rate: f64,
 }
 
-struct Grid {
+/// All that stands on one shape.
+struct Standing {
     shape: Shape,
-    convolution: Convolution,
+    convolutions: Vec<Convolution>,
     transfer: TransferPass,
+    /// Held so that their bytes are counted as long as the calls use them.
+    _nodes: (Buffer<u32>, Buffer<f32>),
 }
 
 /// The mesh field of a map that lies on the device: records into a batch what [`crate::field::exact::ExactField`] does.
@@ -75,7 +84,7 @@ pub struct MeshField {
     /// [N] force and weight.
     pub sums: Buffer<[f32; 4]>,
     frame: FramePass,
-    grid: Option<Grid>,
+    standing: Option<Standing>,
     last: Status,
     /// Growth of the longest side, per iteration, when the host last looked.
     growth: f64,
@@ -99,11 +108,22 @@ impl MeshField {
         let sums = gpu.zeros("field sums", n)?;
         // Without a grid the device halts at once, and says how wide the map is.
         let mut batch = gpu.batch();
-        frame.record(&mut batch);
-        batch.run()?;
+        for (_, call, groups) in frame.passes() {
+            batch.groups(call, groups);
+        }
+        batch.submit();
         let last = frame.read(gpu)?;
-        let mut field =
-            MeshField { n, dims, spacing: resolution.spacing, sums, frame, grid: None, last, growth: 1.0, grids: 0 };
+        let mut field = MeshField {
+            n,
+            dims,
+            spacing: resolution.spacing,
+            sums,
+            frame,
+            standing: None,
+            last,
+            growth: 1.0,
+            grids: 0,
+        };
         field.fit(gpu, points)?;
         Ok(field)
     }
@@ -113,9 +133,9 @@ impl MeshField {
         &self.frame.frame
     }
 
-    /// Sizes of the padded grid along (slow, middle, fast) and its spacing.
-    pub fn grid(&self) -> ([usize; 3], f64) {
-        self.grid.as_ref().map_or(([1; 3], self.spacing), |grid| (grid.shape.size, grid.shape.h))
+    /// The grids that the map stands on.
+    pub fn shape(&self) -> Option<Shape> {
+        self.standing.as_ref().map(|standing| standing.shape)
     }
 
     /// Grids made so far.
@@ -125,17 +145,31 @@ impl MeshField {
 
     /// What one evaluation costs, in additions and multiplications.
     pub fn work(&self) -> f64 {
-        (self.n * transfer::ORDER.pow(self.dims as u32)) as f64 + convolve::work(self.grid().0)
+        let touched = (self.n * transfer::ORDER.pow(self.dims as u32)) as f64;
+        self.shape().map_or(0.0, |Shape { fine, coarse, .. }| match coarse {
+            None => touched + fine.work(),
+            Some(coarse) => 2.0 * touched + fine.work() + coarse.work(),
+        })
     }
 
     /// Iterations after which the map is expected to have outgrown its grid: more in a batch would do nothing. It decides
     /// only when the host looks.
     pub fn lasts(&self) -> usize {
-        let (size, h) = self.grid();
-        let holds = (size.into_iter().max().unwrap_or(0) / 2).saturating_sub(transfer::ORDER) as f64 * h;
-        let longest = self.last.extent().into_iter().fold(0.0, f64::max);
-        let room = (holds / longest.max(1e-30)).ln();
+        let Some(Shape { fine, .. }) = self.shape() else { return 1 };
+        let holds = cells(&fine).into_iter().max().unwrap_or(0) as f64 * fine.h;
+        let room = (holds / self.last.longest().max(1e-30)).ln();
         if self.growth > 1.0 + 1e-9 { (room / self.growth.ln()).clamp(1.0, 1e6) as usize + 1 } else { usize::MAX }
+    }
+
+    /// The dispatches of an evaluation in order, each with its entry point and workgroups.
+    pub fn passes(&self) -> Vec<(&'static str, &Call, usize)> {
+        let mut passes = self.frame.passes().to_vec();
+        if let Some(standing) = &self.standing {
+            passes.push(standing.transfer.spread());
+            passes.extend(standing.convolutions.iter().flat_map(Convolution::passes));
+            passes.push(standing.transfer.gather());
+        }
+        passes
     }
 
     /// Records the field of the map as it then is; `pace` is that of [`MeshField::work`].
@@ -143,11 +177,9 @@ impl MeshField {
     /// # Errors
     /// Any fault of the device, which is waited for where the work makes more than one submit.
     pub fn record(&self, batch: &mut Batch, pace: &Pace) -> Result<()> {
-        let Some(grid) = &self.grid else { return Ok(()) };
-        self.frame.record(batch);
-        grid.transfer.spread(batch);
-        grid.convolution.record(batch);
-        grid.transfer.gather(batch);
+        for (_, call, groups) in self.passes() {
+            batch.groups(call, groups);
+        }
         batch.spend(pace.seconds(self.work()))
     }
 
@@ -168,8 +200,8 @@ impl MeshField {
         }
         let done = self.last.evaluations.wrapping_sub(before.evaluations) as usize;
         if done > 0 {
-            let longest = |status: &Status| status.extent().into_iter().fold(1e-30, f64::max);
-            self.growth = (longest(&self.last) / longest(&before)).powf(1.0 / done as f64);
+            let growth = self.last.longest() / before.longest().max(1e-30);
+            self.growth = growth.powf(1.0 / done as f64);
         }
         if self.last.halted {
             self.fit(gpu, points)?;
@@ -188,46 +220,62 @@ impl MeshField {
         }
         let shape = shape(self.last.extent(), self.dims, self.spacing, gpu.binding_limit())?;
         let units = transfer::units_per_charge(self.n, self.dims);
-        // The old grid's buffers go first.
-        self.grid = None;
-        let Kernel { spectrum, own, constant } = Kernel::new(&Student { alpha: 1.0 }, shape);
-        let convolution = Convolution::new(gpu, shape.size, &spectrum, units, &self.frame.frame)?;
-        let [_, lines, used] = convolve::occupied(shape.size);
-        let cells = cells(shape.size);
-        let per_unit = (1.0 / shape.h) as f32;
+        // The old grids' buffers go first.
+        self.standing = None;
+        let kernels = Kernels::new(&KERNEL, &shape);
+        let nodes = shape.fine.nodes() + shape.coarse.map_or(0, |grid| grid.nodes());
+        let charges = gpu.zeros::<u32>("grids of charges", nodes)?;
+        let potential = gpu.zeros::<f32>("grids of potentials", nodes)?;
+        let frame = &self.frame.frame;
+        let mut convolutions = Vec::new();
+        let mut first = 0;
+        for (grid, spectrum) in [Some(shape.fine), shape.coarse].iter().flatten().zip(&kernels.spectra) {
+            let ends = convolve::Ends { frame, charges: &charges, potential: &potential, first, units };
+            convolutions.push(Convolution::new(gpu, grid, spectrum, &ends)?);
+            first += grid.nodes();
+        }
+        let fine = shape.fine;
+        // Where there is no coarse grid, nobody asks for its numbers.
+        let coarse = shape.coarse.unwrap_or(fine);
+        let (fine_last, coarse_last) = (cells(&fine), cells(&coarse));
         let params = TransferParams {
             n: self.n as u32,
-            last_slow: cells[0] as u32,
-            last_middle: cells[1] as u32,
-            last_fast: cells[2] as u32,
-            line: used as u32,
-            plane: (lines * used) as u32,
-            per_unit,
+            grids: if shape.coarse.is_some() { 2 } else { 1 },
             scale: units,
-            constant: (constant * (self.n as f64 - 1.0)) as f32,
+            constant: (kernels.constant * (self.n as f64 - 1.0)) as f32,
+            fine_per_unit: (1.0 / fine.h) as f32,
+            fine_last_slow: fine_last[0] as u32,
+            fine_last_middle: fine_last[1] as u32,
+            fine_last_fast: fine_last[2] as u32,
+            fine_line: fine.occupied[2] as u32,
+            fine_plane: (fine.occupied[1] * fine.occupied[2]) as u32,
+            coarse_per_unit: (1.0 / coarse.h) as f32,
+            coarse_last_slow: coarse_last[0] as u32,
+            coarse_last_middle: coarse_last[1] as u32,
+            coarse_last_fast: coarse_last[2] as u32,
+            coarse_line: coarse.occupied[2] as u32,
+            coarse_plane: (coarse.occupied[1] * coarse.occupied[2]) as u32,
+            coarse_first: fine.nodes() as u32,
         };
-        let ends = Ends {
-            frame: &self.frame.frame,
-            points,
-            charges: &convolution.charges,
-            potential: &convolution.potential,
-            sums: &self.sums,
-        };
-        let transfer = TransferPass::new(gpu, self.dims, params, &own, &ends)?;
-        let along = |d: usize| if self.dims == 2 { [cells[0], cells[2], 0][d] } else { cells[d] };
-        self.frame.set(gpu, std::array::from_fn(|d| along(d) as f32), shape.least as f32, per_unit);
-        self.grid = Some(Grid { shape, convolution, transfer });
+        let ends = Ends { frame, points, charges: &charges, potential: &potential, sums: &self.sums };
+        let transfer = TransferPass::new(gpu, self.dims, params, &kernels.own, &ends)?;
+        let along = |d: usize| if self.dims == 2 { [fine_last[0], fine_last[2], 0][d] } else { fine_last[d] };
+        self.frame.set(gpu, std::array::from_fn(|d| along(d) as f32), shape.least as f32, params.fine_per_unit);
+        self.standing = Some(Standing { shape, convolutions, transfer, _nodes: (charges, potential) });
         self.grids += 1;
         Ok(())
     }
 }
 
+/// The kernel of t-SNE, as spectra see it.
+const KERNEL: Student = Student { alpha: 1.0 };
+
 /// Cells of each axis that a point may stand in: the last that leaves room for its spline.
-fn cells(size: [usize; 3]) -> [usize; 3] {
-    convolve::occupied(size).map(|nodes| nodes.saturating_sub(transfer::ORDER))
+fn cells(grid: &Grid) -> [usize; 3] {
+    grid.occupied.map(|nodes| nodes.saturating_sub(transfer::ORDER))
 }
 
-/// The grid for a map of this extent along each coordinate.
+/// The grids for a map of this extent along each coordinate, with head room; bindings hold `limit` bytes.
 fn shape(extent: [f64; 3], dims: usize, spacing: f64, limit: u64) -> Result<Shape> {
     let longest = extent.into_iter().fold(0.0, f64::max);
     // Below this all is one point.
@@ -235,45 +283,104 @@ fn shape(extent: [f64; 3], dims: usize, spacing: f64, limit: u64) -> Result<Shap
     let (small_cells, small_room) = SMALL[dims - 2];
     let mut h = (longest.max(point) / small_cells).min(spacing);
     let room = if h < spacing { small_room } else { ROOM };
-    loop {
+    while h <= WIDEST * spacing {
         // A short side may grow faster than the longest.
-        let need = |d: usize| 2 * (((extent[d] * room).max(longest / 4.0) / h).ceil() as usize + transfer::ORDER);
-        let sizes: Option<Vec<usize>> =
-            if longest / h < 1e6 { (0..dims).map(|d| convolve::next_size(need(d))).collect() } else { None };
-        if let Some(sizes) = sizes {
-            let size = if dims == 2 { [sizes[0], 1, sizes[1]] } else { [sizes[0], sizes[1], sizes[2]] };
-            if convolve::largest_buffer(size) <= limit {
-                let holds = cells(size).into_iter().max().unwrap_or(0) as f64;
-                let least = if longest <= point { 0.0 } else { LEAST_CELLS.max(SHRUNK * holds) };
-                return Ok(Shape { h, size, least });
+        let spans = |d: usize| (extent[d] * room).max(longest / 4.0) / h;
+        let rate = SPLIT_RATE * (spacing / h).powi(2);
+        let alone = grid(dims, h, |d| spans(d), None);
+        let split = if h < spacing { None } else { reach(&KERNEL, h, rate) }.and_then(|reach| {
+            let fine = grid(dims, h, |d| spans(d), Some(reach))?;
+            // The coarse grid serves all that the fine one holds.
+            let held = cells(&fine);
+            let along = |d: usize| if dims == 2 { held[2 * d] } else { held[d] };
+            Some((fine, grid(dims, COARSE * h, |d| along(d) as f64 / COARSE, None)?))
+        });
+        let shape = match (alone, split) {
+            (Some(alone), Some((fine, coarse))) if fine.work() + coarse.work() > 0.8 * alone.work() => {
+                Some((alone, None))
             }
+            (_, Some((fine, coarse))) => Some((fine, Some(coarse))),
+            (alone, None) => alone.map(|alone| (alone, None)),
+        };
+        let fits = |grid: &Grid| grid.largest_buffer() <= limit;
+        if let Some((fine, coarse)) = shape
+            && fits(&fine)
+            && coarse.as_ref().is_none_or(fits)
+            && 4 * (fine.nodes() + coarse.map_or(0, |grid| grid.nodes())) as u64 <= limit
+        {
+            let holds = cells(&fine).into_iter().max().unwrap_or(0) as f64;
+            let least = if longest <= point { 0.0 } else { LEAST_CELLS.max(SHRUNK * holds) };
+            return Ok(Shape { fine, coarse, least, rate });
         }
         h *= 1.05;
-        if h > WIDEST * spacing {
-            return Err(Error::job(
-                "mesh field",
-                format!("a map {longest:.3e} wide needs a wider grid than this device's transforms"),
-                "lower --learning-rate, start from a smaller map, or use --field exact or --device cpu",
-            ));
-        }
     }
+    Err(Error::job(
+        "mesh field",
+        format!("a map {longest:.3e} wide needs a wider grid than this device's transforms"),
+        "lower --learning-rate, start from a smaller map, or use --field exact or --device cpu",
+    ))
 }
 
-/// The convolved kernel w(r) − w(r_max) of one grid, made in `f64` (see [`super`]).
-struct Kernel {
-    spectrum: Vec<f64>,
+/// The smallest grid of spacing `h` that holds points up to `spans` cells apart along each coordinate, padded by `reach`
+/// nodes, or else to twice what it holds; `None` where transforms are too short.
+fn grid(dims: usize, h: f64, spans: impl Fn(usize) -> f64, reach: Option<usize>) -> Option<Grid> {
+    let (mut size, mut occupied) = ([1; 3], [1; 3]);
+    for d in 0..dims {
+        let cells = spans(d).ceil();
+        if cells > convolve::LONGEST as f64 {
+            return None;
+        }
+        let nodes = (cells as usize + transfer::ORDER).next_multiple_of(2);
+        let axis = if dims == 2 { 2 * d } else { d };
+        size[axis] = convolve::next_length(reach.map_or(2 * nodes, |reach| nodes + reach))?;
+        // What the size leaves is head room. Rows go in pairs.
+        occupied[axis] = reach.map_or(size[axis] / 2, |reach| (size[axis] - reach) / 2 * 2);
+    }
+    Some(Grid { h, size, occupied })
+}
+
+/// Cells after which the near part of the kernel has ended, if it can be split.
+fn reach(profile: &impl Profile, h: f64, rate: f64) -> Option<usize> {
+    let near = |cells: usize| {
+        let d2 = (cells as f64 * h).powi(2);
+        Some(1.0 + profile.rise(d2) - profile.far(d2, rate)?)
+    };
+    (1..1000).find(|&cells| near(cells).is_some_and(|value| value.abs() < NEAR_END))
+}
+
+/// The convolved kernels of one shape, made in `f64` (see [`super`]).
+struct Kernels {
+    /// Of the fine and the coarse grid.
+    spectra: Vec<Vec<f64>>,
+    /// What a unit charge feels of itself.
     own: Vec<f64>,
-    /// w(r_max).
+    /// What the convolved kernels lack of w everywhere.
     constant: f64,
 }
 
-impl Kernel {
-    fn new(profile: &impl Profile, Shape { h, size, .. }: Shape) -> Kernel {
-        let farthest: f64 = size.iter().map(|&n| ((n / 2) as f64 * h).powi(2)).sum();
-        let base = profile.rise(farthest);
-        let spectrum = spectrum::deconvolved(size, h, transfer::ORDER, |d2| profile.rise(d2) - base);
-        let own = spectrum::own_contribution(&spectrum, size, transfer::ORDER);
-        Kernel { spectrum, own, constant: 1.0 + base }
+impl Kernels {
+    fn new(profile: &impl Profile, Shape { fine, coarse, rate, .. }: &Shape) -> Kernels {
+        // The farthest that two nodes of a periodic grid are apart.
+        let farthest = |grid: &Grid| grid.size.iter().map(|&n| ((n / 2) as f64 * grid.h).powi(2)).sum::<f64>();
+        let far = |d2: f64| profile.far(d2, *rate).unwrap_or(0.0);
+        let Some(coarse) = coarse else {
+            let base = profile.rise(farthest(fine));
+            let spectrum = spectrum::deconvolved(fine.size, fine.h, transfer::ORDER, |d2| profile.rise(d2) - base);
+            let own = spectrum::own_contribution(&spectrum, fine.size, transfer::ORDER);
+            return Kernels { spectra: vec![spectrum], own, constant: 1.0 + base };
+        };
+        // Beyond its end the near part is rounding.
+        let end = reach(profile, fine.h, *rate).map_or(f64::INFINITY, |cells| (cells as f64 * 1.5 * fine.h).powi(2));
+        let near = |d2: f64| if d2 > end { 0.0 } else { 1.0 + profile.rise(d2) - far(d2) };
+        let base = far(farthest(coarse));
+        let spectra = vec![
+            spectrum::deconvolved(fine.size, fine.h, transfer::ORDER, near),
+            spectrum::deconvolved(coarse.size, coarse.h, transfer::ORDER, |d2| far(d2) - base),
+        ];
+        let mut own = spectrum::own_contribution(&spectra[0], fine.size, transfer::ORDER);
+        // The far part is so smooth that the coarse grid gives a point its own far(0), whatever its position.
+        own[0] += far(0.0) - base;
+        Kernels { spectra, own, constant: base }
     }
 }
 
@@ -284,8 +391,8 @@ pub struct Evaluated {
     pub field: FieldSums<f32>,
     /// Z and the sum of the map.
     pub totals: Totals<f32>,
-    /// Sizes of the grid, padding included, and its spacing.
-    pub grid: ([usize; 3], f64),
+    /// The grids.
+    pub shape: Shape,
 }
 
 /// The mesh field computed once on the device, for tests.
@@ -306,54 +413,79 @@ pub fn mesh_gpu(gpu: &Gpu, points: ArrayView2<f32>, resolution: Resolution) -> R
     if field.settle(gpu, &map)? != 1 {
         return Err(Error::job("mesh field", "a grid does not hold the map that it was made for", "report this"));
     }
+    let Some(shape) = field.shape() else { return Err(Error::job("mesh field", "has no grid", "report this")) };
     let sums = gpu.read(&field.sums, n)?;
     let sums = FieldSums {
         force: Array2::from_shape_fn((n, dims), |(i, c)| sums[i][c]),
         weight: sums.iter().map(|sum| sum[3]).collect(),
     };
-    Ok(Evaluated { field: sums, totals: total.read(gpu)?, grid: field.grid() })
+    Ok(Evaluated { field: sums, totals: total.read(gpu)?, shape })
 }
 
-/// The same field by the CPU's own parts in `f64`, plain sums over one grid of these sizes and spacing, for tests: what
-/// separates the two is rounding and the fixed point.
-pub fn twin(points: ArrayView2<f64>, size: [usize; 3], h: f64) -> FieldSums<f64> {
+/// The same field in `f64` by plain sums over the same grids, for tests: what separates the two is rounding and the
+/// fixed point.
+pub fn twin(points: ArrayView2<f64>, shape: &Shape) -> FieldSums<f64> {
+    const P: usize = transfer::ORDER;
     let (n, dims) = points.dim();
-    let points: Vec<f64> = points.iter().copied().collect();
-    let low = |c: usize| points.iter().skip(c).step_by(dims).copied().fold(f64::INFINITY, f64::min);
-    let Kernel { spectrum, own, constant } = Kernel::new(&Student { alpha: 1.0 }, Shape { h, size, least: 0.0 });
-    let frame = super::place::Frame {
-        origin: std::array::from_fn(|c| if c < dims { low(c) } else { 0.0 }),
-        per_unit: 1.0 / h,
-        occupied: convolve::occupied(size),
-        stride: size[2],
-        strip: 8,
-        order: transfer::ORDER,
+    let kernels = Kernels::new(&KERNEL, shape);
+    let low: Vec<f64> = points.columns().into_iter().map(|y| y.iter().copied().fold(f64::INFINITY, f64::min)).collect();
+    let splines = super::spline::coefficients(P);
+    // Polynomials in x, lowest power first, and their slopes.
+    let value = |c: &[f64], x: f64| c.iter().rev().fold(0.0, |sum, c| sum * x + c);
+    let slope = |c: &[f64], x: f64| (1..c.len()).rev().fold(0.0, |sum, k| sum * x + k as f64 * c[k]);
+    let place = |i: usize, h: f64| -> Vec<f64> { (0..dims).map(|d| (points[[i, d]] - low[d]) / h).collect() };
+    // Every node that a point touches: which, its weight, and its weight's slope along each coordinate.
+    let touched = |i: usize, grid: &Grid| -> Vec<(usize, f64, [f64; 3])> {
+        let [_, lines, _] = grid.occupied;
+        let steps = if dims == 2 { vec![grid.size[2], 1] } else { vec![lines * grid.size[2], grid.size[2], 1] };
+        let v = place(i, grid.h);
+        (0..P.pow(dims as u32))
+            .map(|at| {
+                let l: Vec<usize> = (0..dims).map(|d| at / P.pow(d as u32) % P).collect();
+                let w: Vec<f64> = (0..dims).map(|d| value(&splines[l[d]], v[d].fract())).collect();
+                let slopes = std::array::from_fn(|c| {
+                    let factor = |d: usize| if d == c { slope(&splines[l[d]], v[d].fract()) / grid.h } else { w[d] };
+                    (0..dims).map(factor).product()
+                });
+                ((0..dims).map(|d| (v[d] as usize + l[d]) * steps[d]).sum(), w.iter().product(), slopes)
+            })
+            .collect()
     };
-    let own = super::transfer::Own { polynomial: own, shift: constant, total: n as f64 };
-    let [planes, lines, _] = frame.occupied;
-    let mut grid = vec![0.0; planes * lines * frame.stride];
-    let mut placement = super::place::Placement::new();
-    let mut convolution = super::convolve::Convolution::new(size, &spectrum);
-    let (mut weight, mut force) = (vec![0.0; n], vec![0.0; n * dims]);
-    macro_rules! evaluate {
-        ($dims:literal) => {{
-            placement.place::<$dims>(&points, &frame);
-            super::transfer::spread::<f64, $dims, { transfer::ORDER }>(&mut grid, &placement, &frame, None);
-            convolution.run(&mut grid, lines, |_, _| ());
-            super::transfer::gather::<f64, $dims, { transfer::ORDER }>(
-                &grid,
-                &placement,
-                &frame,
-                None,
-                &own,
-                &mut weight,
-                &mut force,
-            );
-        }};
+    let mut phi = vec![kernels.constant * (n as f64 - 1.0); n];
+    let mut gradient = vec![[0.0; 3]; n];
+    for (grid, spectrum) in [Some(shape.fine), shape.coarse].iter().flatten().zip(&kernels.spectra) {
+        let [planes, lines, _] = grid.occupied;
+        let mut nodes = vec![0.0; planes * lines * grid.size[2]];
+        for i in 0..n {
+            touched(i, grid).iter().for_each(|(node, w, _)| nodes[*node] += w);
+        }
+        super::convolve::Convolution::new(grid.size, spectrum).run(&mut nodes, lines, |_, _| ());
+        for i in 0..n {
+            for (node, w, slopes) in touched(i, grid) {
+                phi[i] += w * nodes[node];
+                for c in 0..dims {
+                    gradient[i][c] += slopes[c] * nodes[node];
+                }
+            }
+        }
     }
-    match dims {
-        2 => evaluate!(2),
-        _ => evaluate!(3),
+    for i in 0..n {
+        let f: Vec<f64> = place(i, shape.fine.h).iter().map(|v| v.fract()).collect();
+        for (at, coefficient) in kernels.own.iter().enumerate() {
+            // Slow axis first, in powers of q = f (1 − f).
+            let power = |d: usize| (at / P.pow((dims - 1 - d) as u32) % P) as i32;
+            let q = |d: usize| f[d] * (1.0 - f[d]);
+            phi[i] -= coefficient * (0..dims).map(|d| q(d).powi(power(d))).product::<f64>();
+            for c in 0..dims {
+                let factor = |d: usize| match power(d) {
+                    0 if d == c => 0.0,
+                    k if d == c => f64::from(k) * q(d).powi(k - 1),
+                    k => q(d).powi(k),
+                };
+                // Half the slope of its own contribution: a point moves as gatherer and not as source.
+                gradient[i][c] -= (0.5 - f[c]) / shape.fine.h * coefficient * (0..dims).map(factor).product::<f64>();
+            }
+        }
     }
-    FieldSums { force: Array2::from_shape_vec((n, dims), force).expect("a force a coordinate"), weight: weight.into() }
+    FieldSums { force: Array2::from_shape_fn((n, dims), |(i, c)| -0.5 * gradient[i][c]), weight: phi.into() }
 }

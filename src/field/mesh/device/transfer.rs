@@ -1,7 +1,7 @@
 //! Points → grid and grid → points on the device: host side of `shaders/field/mesh/device/transfer.wgsl`. The same on the
 //! CPU is `src/field/mesh/transfer.rs`.
 
-use crate::gpu::{Batch, Buffer, Call, Gpu, Params, Shader};
+use crate::gpu::{Buffer, Call, Gpu, Params, Shader};
 use crate::{Result, params, wgsl};
 
 params! {
@@ -9,22 +9,38 @@ params! {
     pub struct TransferParams {
         /// Points.
         pub n: u32,
-        /// Last cell along the slow axis.
-        pub last_slow: u32,
-        /// Along the middle one.
-        pub last_middle: u32,
-        /// Along the fast one.
-        pub last_fast: u32,
-        /// Numbers from one line of the grid to the next.
-        pub line: u32,
-        /// Numbers from one plane to the next.
-        pub plane: u32,
-        /// One over the spacing.
-        pub per_unit: f32,
+        /// 2 with a coarse grid, else 1.
+        pub grids: u32,
         /// Units of the fixed point a charge.
         pub scale: f32,
-        /// Added to every weight: what the convolved kernel lacks of w everywhere, times the other charges.
+        /// Added to every weight: what the convolved kernels lack of w everywhere, times the other charges.
         pub constant: f32,
+        /// One over the fine spacing.
+        pub fine_per_unit: f32,
+        /// Last cell along the slow axis.
+        pub fine_last_slow: u32,
+        /// Along the middle one.
+        pub fine_last_middle: u32,
+        /// Along the fast one.
+        pub fine_last_fast: u32,
+        /// Numbers from one line of the grid to the next.
+        pub fine_line: u32,
+        /// Numbers from one plane to the next.
+        pub fine_plane: u32,
+        /// One over the coarse spacing.
+        pub coarse_per_unit: f32,
+        /// Last cell along the slow axis.
+        pub coarse_last_slow: u32,
+        /// Along the middle one.
+        pub coarse_last_middle: u32,
+        /// Along the fast one.
+        pub coarse_last_fast: u32,
+        /// Numbers from one line of the grid to the next.
+        pub coarse_line: u32,
+        /// Numbers from one plane to the next.
+        pub coarse_plane: u32,
+        /// Number of the coarse grid's node 0.
+        pub coarse_first: u32,
     }
 }
 
@@ -55,6 +71,9 @@ pub const SHADERS: [Shader; 2] = [
 /// Order of the splines in `lib/spline4.wgsl`.
 pub const ORDER: usize = 4;
 
+/// Points a workgroup, as in the shader.
+const GROUP: usize = 64;
+
 /// Units of the fixed point a charge, for `n` charges on a grid of `dims` axes: as many as a node can hold if all points
 /// stand on it, where each adds at most (2/3)^dims of its charge and half a unit of rounding. That is 9,600 units a
 /// charge at a million points; 2,000 already cost nothing (design, section 4). Beyond 2²⁴ an `f32` counts no finer.
@@ -64,7 +83,7 @@ pub fn units_per_charge(n: usize, dims: usize) -> f32 {
     (0.999 * most).min(f64::from(1 << 24)) as f32
 }
 
-/// Both ways between the points and one grid.
+/// Both ways between the points and their grids.
 pub struct TransferPass {
     n: usize,
     spread: Call,
@@ -77,9 +96,9 @@ pub struct Ends<'a> {
     pub frame: &'a Buffer<u32>,
     /// [N] map.
     pub points: &'a Buffer<f32>,
-    /// [planes, lines, line] charges.
+    /// Charges of the fine and the coarse grid.
     pub charges: &'a Buffer<u32>,
-    /// [planes, lines, line] potential.
+    /// Their potentials.
     pub potential: &'a Buffer<f32>,
     /// [N] force, weight.
     pub sums: &'a Buffer<[f32; 4]>,
@@ -113,14 +132,14 @@ impl TransferPass {
         Ok(TransferPass { n: params.n as usize, spread, gather })
     }
 
-    /// Adds all charges to the grid.
-    pub fn spread(&self, batch: &mut Batch) {
-        batch.over(&self.spread, self.n);
+    /// Adds all charges to the grids.
+    pub fn spread(&self) -> (&'static str, &Call, usize) {
+        ("spread", &self.spread, self.n.div_ceil(GROUP))
     }
 
     /// Reads the potential at all points.
-    pub fn gather(&self, batch: &mut Batch) {
-        batch.over(&self.gather, self.n);
+    pub fn gather(&self) -> (&'static str, &Call, usize) {
+        ("gather", &self.gather, self.n.div_ceil(GROUP))
     }
 }
 
