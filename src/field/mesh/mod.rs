@@ -2,7 +2,9 @@
 //!
 //! For a kernel w, charges c_j and D_ij = ‖y_i − y_j‖², at every point
 //!
-//!     φ_i = Σ_{j≠i} c_j w(D_ij)          F_i = Σ_j c_j w s (y_i − y_j) = −½ ∇φ(y_i),   s = −d log w / dD
+//! ```text
+//!  φ_i = Σ_{j≠i} c_j w(D_ij)          F_i = Σ_j c_j w s (y_i − y_j) = −½ ∇φ(y_i),   s = −d log w / dD
+//! ```
 //!
 //! Charges are spread with B-splines of order p onto a grid of spacing h, convolved with the kernel by fast Fourier
 //! transforms, and φ and ∇φ are gathered with the same spline and its derivative (Essmann et al. 1995, smooth
@@ -208,7 +210,7 @@ impl<T: Real> Mesh<T> {
         Ok(())
     }
 
-    /// The field of `charges` (all 1 if `None`) at the points last placed: `phi` [n] is φ_i, `force` [n, dims] is F_i.
+    /// The field of `charges` (all 1 if `None`) at the points last placed: `phi` `[n]` is φ_i, `force` `[n, dims]` is F_i.
     /// Returns Σ_i c_i φ_i, which for unit charges is Z = Σ_{i≠j} w_ij.
     pub fn field(&mut self, charges: Option<&[T]>, phi: &mut [T], force: &mut [T]) -> f64 {
         let n = self.placement.index.len();
@@ -349,7 +351,7 @@ fn smooth(need: usize) -> usize {
     loop {
         let mut rest = size;
         for prime in [2, 3, 5] {
-            while rest % prime == 0 {
+            while rest.is_multiple_of(prime) {
                 rest /= prime;
             }
         }
