@@ -70,9 +70,26 @@ impl Error {
 }
 
 fn message(what: impl fmt::Display, cause: impl fmt::Display, remedy: impl fmt::Display) -> Message {
+    let what = match what.to_string() {
+        name if name.is_empty() => "\"\"".to_owned(),
+        name => printable(&name),
+    };
     // Messages of libraries and systems may hold line breaks; ours are one line.
-    let line = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    Message { what: line(what.to_string()), cause: line(cause.to_string()), remedy: line(remedy.to_string()) }
+    let line = |text: String| printable(&text.lines().map(str::trim).collect::<Vec<_>>().join(" "));
+    Message { what, cause: line(cause.to_string()), remedy: line(remedy.to_string()) }
+}
+
+/// The text with whatever would break its line or command a terminal escaped, as names of files and columns may hold.
+pub(crate) fn printable(text: &str) -> String {
+    let mut printable = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
+            printable.extend(c.escape_default());
+        } else {
+            printable.push(c);
+        }
+    }
+    printable
 }
 
 /// The library's result.

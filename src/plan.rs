@@ -3,9 +3,9 @@
 //! Each default is tabled with its source in [`optimizer`], [`affinity`] and [`init`](crate::init); here they meet
 //! the size of the data. An option is honoured exactly or refused.
 
-use crate::gpu::Adapter;
 use crate::field::mesh::Resolution;
 use crate::field::{self, Method};
+use crate::gpu::Adapter;
 use crate::knn::{self, Metric, Recall, Search};
 use crate::optimizer::{self, Phase};
 use crate::{Error, Result, affinity};
@@ -19,6 +19,19 @@ const PCA_ABOVE: usize = 100;
 
 /// Principal components that a wide input is reduced to.
 const PCA_COLUMNS: usize = 50;
+
+/// The largest factor on the affinities. With [`LARGEST_RATE`] and maps some thousand units wide the squared length of a
+/// step stays within `f32`; beyond it a step would silently become none.
+const LARGEST_EXAGGERATION: f64 = 1e5;
+
+/// The largest learning rate; see [`LARGEST_EXAGGERATION`]. Long before it every step is as long as the optimizer allows.
+const LARGEST_RATE: f64 = 1e9;
+
+/// The relative force error that the mesh reaches at its finest.
+const FINEST_MESH: f64 = 0.001;
+
+/// A year: longer than any descent, and short enough for every clock.
+const LONGEST_SECONDS: f64 = 3.2e7;
 
 /// What a user asks for; `None` and `Auto` leave it to the plan.
 #[derive(Debug, Clone, PartialEq)]
@@ -305,28 +318,39 @@ impl Plan {
 
 /// The options that are wrong whatever the data.
 fn check(settings: &Settings) -> Result<()> {
-    let positive = |option: &str, value: f64| {
-        if value > 0.0 && value.is_finite() {
+    // The descent computes in `f32`, where a smaller number would be 0 and a momentum nearer to 1 would be 1.
+    let smallest = f64::from(f32::MIN_POSITIVE);
+    let largest_momentum = 1.0 - f64::from(f32::EPSILON);
+    let positive = |option: &str, value: f64, largest: f64| {
+        if (smallest..=largest).contains(&value) {
             return Ok(());
         }
-        Err(Error::request(option, format!("{value} is not a positive number"), "give a number above 0"))
+        let (cause, remedy) = match value {
+            v if v > 0.0 && v < smallest => (format!("{v:e} is too small"), format!("give at least {smallest:e}")),
+            v if v > largest => (format!("{v:e} is too large"), format!("give at most {largest:e}")),
+            v => (format!("{v} is not a positive number"), "give a number above 0".to_owned()),
+        };
+        Err(Error::request(option, cause, remedy))
     };
     if !(2..=3).contains(&settings.dims) {
         return Err(Error::request("--dims", format!("{} dimensions cannot be drawn", settings.dims), "give 2 or 3"));
     }
-    positive("--exaggeration", settings.exaggeration)?;
-    positive("--late-exaggeration", settings.late_exaggeration)?;
+    positive("--exaggeration", settings.exaggeration, LARGEST_EXAGGERATION)?;
+    positive("--late-exaggeration", settings.late_exaggeration, LARGEST_EXAGGERATION)?;
     if let Some(rate) = settings.learning_rate {
-        positive("--learning-rate", rate)?;
+        positive("--learning-rate", rate, LARGEST_RATE)?;
     }
     if let Some(share) = settings.stop_below {
-        positive("--stop-below", share)?;
+        positive("--stop-below", share, 1.0)?;
     }
     if let Some(seconds) = settings.max_seconds {
-        positive("--max-time", seconds)?;
+        positive("--max-time", seconds, LONGEST_SECONDS)?;
     }
-    if !(0.0..1.0).contains(&settings.momentum) {
-        let cause = format!("{} would not come to rest", settings.momentum);
+    if !(0.0..=largest_momentum).contains(&settings.momentum) {
+        let cause = match settings.momentum {
+            momentum if momentum >= 0.0 => format!("{momentum} would not come to rest"),
+            momentum => format!("{momentum} is not a share"),
+        };
         return Err(Error::request("--momentum", cause, "give a number from 0 to below 1"));
     }
     if settings.trace_every == 0 {
@@ -357,8 +381,13 @@ fn resolve_pca(settings: &Settings, shape: Shape) -> Result<Option<usize>> {
 /// Perplexity and number of neighbours.
 fn resolve_neighbors(settings: &Settings, n: usize, notes: &mut Vec<String>) -> Result<(f64, usize)> {
     let most = n - 1;
+    // One neighbour alone has perplexity 1 whatever the calibration.
+    let fewest = 2;
     let limit = match settings.neighbors {
-        Count::Of(0) => return Err(Error::request("--neighbors", "0 neighbours", format!("give 1 to {most}, or all"))),
+        Count::Of(count) if count < fewest => {
+            let cause = format!("{count} is too few to calibrate a perplexity");
+            return Err(Error::request("--neighbors", cause, format!("give {fewest} to {most}, or all")));
+        }
         Count::Of(count) if count > most => {
             let cause = format!("{count} neighbours where each point has {most} others");
             return Err(Error::request("--neighbors", cause, format!("give at most {most}, or all")));
@@ -374,23 +403,27 @@ fn resolve_neighbors(settings: &Settings, n: usize, notes: &mut Vec<String>) -> 
         Count::Of(count) => count,
         Count::All | Count::Auto => most,
     };
-    let perplexity = settings.perplexity.unwrap_or_else(|| {
-        let perplexity = affinity::default_perplexity(n);
-        // A chosen number of neighbours bounds the default as the number of points does.
-        let perplexity = if limit < most { perplexity.min((limit as f64 / 3.0).max(1.0)) } else { perplexity };
-        if perplexity < 30.0 {
-            let cause = if limit < most { format!("{limit} neighbours") } else { format!("{n} points") };
-            notes.push(format!("perplexity {perplexity:.2} instead of 30, for {cause}"));
+    let perplexity = match settings.perplexity {
+        // Against the limit, not the neighbours that follow from it, so that the message tells what n allows.
+        Some(perplexity) => {
+            affinity::check_perplexity(f64::from(perplexity as f32), limit)?;
+            perplexity
         }
-        perplexity
-    });
+        None => {
+            let perplexity = affinity::default_perplexity(n);
+            // A chosen number of neighbours bounds the default as the number of points does.
+            let perplexity = if limit < most { perplexity.min((limit as f64 / 3.0).max(1.0)) } else { perplexity };
+            if perplexity < 30.0 {
+                let cause = if limit < most { format!("{limit} neighbours") } else { format!("{n} points") };
+                notes.push(format!("perplexity {perplexity:.2} instead of 30, for {cause}"));
+            }
+            perplexity
+        }
+    };
     let neighbors = match settings.neighbors {
-        Count::Auto => affinity::default_neighbors(n, perplexity.max(1.0)),
+        Count::Auto => affinity::default_neighbors(n, perplexity).max(fewest),
         Count::Of(_) | Count::All => limit,
     };
-    if settings.perplexity.is_some() {
-        affinity::check_perplexity(perplexity, neighbors)?;
-    }
     Ok((perplexity, neighbors))
 }
 
@@ -401,9 +434,11 @@ fn resolve_knn(settings: &Settings, n: usize) -> Result<Search> {
     }
     let inverted = Search::Inverted(Recall { wish: settings.recall });
     match (settings.knn, settings.neighbors) {
-        (Knn::Inverted, Count::All) => {
-            Err(Error::request("--knn inverted", "--neighbors all leaves nothing to search for", "leave one of them out"))
-        }
+        (Knn::Inverted, Count::All) => Err(Error::request(
+            "--knn inverted",
+            "--neighbors all leaves nothing to search for",
+            "leave one of them out",
+        )),
         (Knn::Inverted, _) => Ok(inverted),
         (Knn::Auto, Count::Auto | Count::Of(_)) if n >= knn::INVERTED_FROM => Ok(inverted),
         (Knn::Auto | Knn::Exact, _) => Ok(Search::Exact),
@@ -417,15 +452,15 @@ fn resolve_field(settings: &Settings, n: usize, on_device: bool) -> Result<Metho
     }
     let resolution = if settings.accuracy >= 0.01 { Resolution::STANDARD } else { Resolution::FINE };
     let mesh = match settings.field {
-        Field::Auto => n >= field::MESH_FROM && !on_device,
+        Field::Auto => n >= field::MESH_FROM && !on_device && settings.accuracy >= FINEST_MESH,
         Field::Exact => false,
         Field::Mesh => true,
     };
     if settings.field == Field::Mesh && on_device {
         return Err(Error::request("--field mesh", "the mesh is computed on the CPU so far", "add --device cpu"));
     }
-    if mesh && settings.accuracy < 0.001 {
-        let cause = format!("a force error of {} is below what the mesh reaches, 0.001", settings.accuracy);
+    if mesh && settings.accuracy < FINEST_MESH {
+        let cause = format!("a force error of {} is below what the mesh reaches, {FINEST_MESH}", settings.accuracy);
         return Err(Error::request("--accuracy", cause, "use --field exact"));
     }
     Ok(if mesh { Method::Mesh(resolution) } else { Method::Exact })
@@ -436,17 +471,22 @@ fn phases(settings: &Settings, n: usize) -> Result<Vec<Phase>> {
     if early > settings.iterations {
         return Err(Error::request(
             "--exaggeration-iterations",
-            format!("{early} of {} iterations", settings.iterations),
-            "give at most --iterations",
+            format!("{early} where there are {} iterations in all", settings.iterations),
+            format!("give at most {}, or more --iterations", settings.iterations),
         ));
     }
-    let phase = |iterations, exaggeration| Phase {
-        iterations,
-        exaggeration,
-        learning_rate: settings.learning_rate.unwrap_or_else(|| optimizer::learning_rate(n, exaggeration)),
-        momentum: settings.momentum,
+    let phase = |option, iterations, exaggeration| {
+        let learning_rate = settings.learning_rate.unwrap_or_else(|| optimizer::learning_rate(n, exaggeration));
+        if learning_rate > LARGEST_RATE {
+            let cause = format!("{exaggeration} makes the learning rate {learning_rate:e}, which is too large");
+            return Err(Error::request(option, cause, "give a larger one, or --learning-rate"));
+        }
+        Ok(Phase { iterations, exaggeration, learning_rate, momentum: settings.momentum })
     };
-    let all = [phase(early, settings.exaggeration), phase(settings.iterations - early, settings.late_exaggeration)];
+    let all = [
+        phase("--exaggeration", early, settings.exaggeration)?,
+        phase("--late-exaggeration", settings.iterations - early, settings.late_exaggeration)?,
+    ];
     Ok(all.into_iter().filter(|phase| phase.iterations > 0).collect())
 }
 

@@ -72,10 +72,10 @@ pub fn check_perplexity(perplexity: f64, n_neighbors: usize) -> Result<()> {
     if (1.0..largest).contains(&perplexity) {
         return Ok(());
     }
-    let cause = if perplexity < largest {
-        format!("{perplexity} is less than 1, the perplexity of a single neighbour")
-    } else {
-        format!("{perplexity} is out of reach of {n_neighbors} neighbours a point")
+    let cause = match perplexity {
+        p if p.is_nan() => "NaN is not a number".to_owned(),
+        p if p < 1.0 => format!("{p} is less than 1, the perplexity of a single neighbour"),
+        p => format!("{p} is out of reach of {n_neighbors} neighbours a point"),
     };
     Err(Error::request("perplexity", cause, format!("choose one from 1 to below {largest}")))
 }

@@ -20,129 +20,166 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Turn a data set into a map: read, find neighbours, descend t-SNE's objective, write map, picture and report.
-    #[command(after_long_help = after_help())]
+    /// Turn a data set into a map: read, find neighbours, descend t-SNE's objective, write.
+    #[command(after_long_help = after_help(), allow_negative_numbers = true)]
     Embed(Box<Embed>),
     /// List the GPU adapters of this machine, and which one `--device auto` would take.
     Adapters,
 }
 
-/// `nearfield embed`.
+/// `nearfield embed`. What `-h` shows of an option is its first paragraph.
 #[derive(Debug, Args)]
 pub struct Embed {
-    /// A file, or a data set shipped with nearfield (`sample:digits`); the kinds are listed below.
+    /// A file, or a data set shipped with nearfield, such as sample:digits.
+    ///
+    /// The kinds of file and the shipped data sets are listed below.
     pub input: String,
 
-    /// Write the map here; the extension names the format (listed below). May be repeated.
+    /// Write the map here; the extension names the format. May be repeated.
+    ///
+    /// The formats are listed below. A file that is there is replaced when the new one is complete.
     #[arg(short, long = "output", value_name = "FILE", required_unless_present = "plan")]
     pub outputs: Vec<PathBuf>,
 
-    /// Write what was done, with timings and the trace of the objective, as JSON.
+    /// Write what was done as JSON.
+    ///
+    /// With the plan, the timings, the trace of the objective and everything that was said.
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
 
-    /// Labels to colour by: a column of the input if its header has it, else a file (.txt: one label a line; .csv,
-    /// .npy, idx). They take no part in the map.
+    /// Labels to colour by: a column of the input, or a file.
+    ///
+    /// A column if the input's header has it, else a file: .txt with one label a line, or .csv, .tsv, .npy, idx. They take
+    /// no part in the map.
     #[arg(long, value_name = "COLUMN|FILE")]
     pub labels: Option<String>,
 
     /// Whether the first line of a text table names its columns.
-    #[arg(long, value_enum, default_value_t = HeaderChoice::Auto)]
+    #[arg(long, value_name = "WHETHER", value_enum, default_value_t = HeaderChoice::Auto)]
     pub header: HeaderChoice,
 
     /// Print every number that the job would use, as TOML, and run nothing.
     #[arg(long)]
     pub plan: bool,
 
-    /// Effective number of neighbours of each point; must be below the number of neighbours. Default: 30, less for
-    /// fewer than 91 points.
-    #[arg(long, value_name = "P")]
+    /// Effective number of neighbours of each point [default: 30, less for few points].
+    ///
+    /// From 1 to below the number of neighbours. The default is a third of the other points where they are fewer than 90.
+    #[arg(long, value_name = "P", value_parser = parse_number, help_heading = AFFINITIES)]
     pub perplexity: Option<f64>,
 
-    /// Nearest neighbours that attract each point: a number, or `all`. Default: three times the perplexity.
-    #[arg(long, value_name = "K|all", value_parser = parse_count)]
+    /// Nearest neighbours that attract each point, or `all` [default: 3 × perplexity].
+    #[arg(long, value_name = "K|all", value_parser = parse_count, help_heading = AFFINITIES)]
     pub neighbors: Option<Count>,
 
-    /// How neighbours are sought: `auto` (all pairs below 20,000 points, inverted lists beyond), `exact` or `inverted`.
-    #[arg(long, value_enum, default_value_t = KnnChoice::Auto)]
+    /// How neighbours are sought.
+    #[arg(long, value_enum, default_value_t = KnnChoice::Auto, help_heading = AFFINITIES)]
     pub knn: KnnChoice,
 
     /// The share of true neighbours that inverted lists should find.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.95)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.95, value_parser = parse_number, help_heading = AFFINITIES)]
     pub recall: f64,
 
-    /// How the repulsion is computed: `auto` (all pairs below 4,000 points, a mesh beyond, on the CPU), `exact` or `mesh`.
-    #[arg(long, value_enum, default_value_t = FieldChoice::Auto)]
+    /// Reduce the input to its first N principal components [default: 50 above 100 columns].
+    ///
+    /// Not possible for the cosine distance, whose angles it would change.
+    #[arg(long, value_name = "N|off", value_parser = parse_pca, help_heading = AFFINITIES)]
+    pub pca: Option<Pca>,
+
+    /// Distance between rows.
+    #[arg(long, value_enum, default_value_t = MetricChoice::Euclidean, help_heading = AFFINITIES)]
+    pub metric: MetricChoice,
+
+    /// How the repulsion is computed.
+    #[arg(long, value_enum, default_value_t = FieldChoice::Auto, help_heading = DESCENT)]
     pub field: FieldChoice,
 
     /// The relative error of the forces that the mesh may make, down to 0.001.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.01)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.01, value_parser = parse_number, help_heading = DESCENT)]
     pub accuracy: f64,
 
-    /// Reduce the input to its first N principal components. Default: 50 above 100 columns, never for the cosine.
-    #[arg(long, value_name = "N|off", value_parser = parse_pca)]
-    pub pca: Option<Pca>,
-
-    /// Distance between rows; the cosine distance is 1 − cos.
-    #[arg(long, value_enum, default_value_t = MetricChoice::Euclidean)]
-    pub metric: MetricChoice,
-
     /// Dimensions of the map.
-    #[arg(long, default_value_t = 2, value_parser = clap::builder::PossibleValuesParser::new(["2", "3"]).map(|d| if d == "2" { 2_usize } else { 3 }))]
+    #[arg(long, value_name = "D", default_value_t = 2, value_parser = clap::builder::PossibleValuesParser::new(["2", "3"]).map(|d| if d == "2" { 2_usize } else { 3 }), help_heading = DESCENT)]
     pub dims: usize,
 
-    /// Where the map starts: `pca`, `random`, or a file (.npy, .csv) with one row a point, taken as it is.
-    #[arg(long, value_name = "pca|random|FILE", default_value = "pca")]
+    /// Where the map starts: pca, random, or a file with one row a point.
+    ///
+    /// A map in a file (.npy, .csv) is taken as it is.
+    #[arg(long, value_name = "START", default_value = "pca", help_heading = DESCENT)]
     pub init: String,
 
-    /// Iterations in all (Belkina et al. 2019).
-    #[arg(long, value_name = "N", default_value_t = optimizer::ITERATIONS)]
+    /// Iterations in all.
+    ///
+    /// The default is that of Belkina et al. 2019. 0 measures and writes the start.
+    #[arg(long, value_name = "N", default_value_t = optimizer::ITERATIONS, value_parser = parse_whole, help_heading = DESCENT)]
     pub iterations: usize,
 
-    /// Factor on the affinities in the first phase (Belkina et al. 2019).
-    #[arg(long, value_name = "X", default_value_t = optimizer::EXAGGERATION)]
+    /// Factor on the affinities in the first phase.
+    ///
+    /// The default is that of Belkina et al. 2019.
+    #[arg(long, value_name = "X", default_value_t = optimizer::EXAGGERATION, value_parser = parse_number, help_heading = DESCENT)]
     pub exaggeration: f64,
 
-    /// Iterations of that phase. Default: 250 (Belkina et al. 2019), or all of fewer.
-    #[arg(long, value_name = "N")]
+    /// Iterations of the first phase [default: 250, or all of fewer].
+    ///
+    /// The default is that of Belkina et al. 2019.
+    #[arg(long, value_name = "N", value_parser = parse_whole, help_heading = DESCENT)]
     pub exaggeration_iterations: Option<usize>,
 
-    /// Factor on the affinities after it (Kobak and Berens 2019 use more than 1 for very large data).
-    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    /// Factor on the affinities after the first phase.
+    ///
+    /// Kobak and Berens 2019 use more than 1 for very large data.
+    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = parse_number, help_heading = DESCENT)]
     pub late_exaggeration: f64,
 
-    /// Step per unit of gradient (without its factor 4). Default: points / exaggeration (Belkina et al. 2019).
-    #[arg(long, value_name = "X")]
+    /// Step per unit of gradient [default: points / exaggeration].
+    ///
+    /// Of the gradient without its factor 4. The default is that of Belkina et al. 2019, and follows the exaggeration from
+    /// phase to phase; a rate that is given holds throughout.
+    #[arg(long, value_name = "X", value_parser = parse_number, help_heading = DESCENT)]
     pub learning_rate: Option<f64>,
 
     /// Share of each step that carries over to the next, below 1.
-    #[arg(long, value_name = "X", default_value_t = optimizer::MOMENTUM)]
+    #[arg(long, value_name = "X", default_value_t = optimizer::MOMENTUM, value_parser = parse_number, help_heading = DESCENT)]
     pub momentum: f64,
 
-    /// Stop when the objective changes by less than this share between two readings after the first phase.
-    #[arg(long, value_name = "SHARE")]
+    /// Stop when the objective changes by less than this share between two readings.
+    ///
+    /// Readings of the first phase do not count.
+    #[arg(long, value_name = "SHARE", value_parser = parse_number, help_heading = DESCENT)]
     pub stop_below: Option<f64>,
 
-    /// Stop the descent after this time: seconds, or with a unit as in 90s, 5m, 1h.
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    /// Stop the descent after this time: seconds, or as in 90s, 5m, 1h.
+    #[arg(long, value_name = "TIME", value_parser = parse_time, help_heading = DESCENT)]
     pub max_time: Option<f64>,
 
     /// Iterations between two readings of the objective.
-    #[arg(long, value_name = "N", default_value_t = 50)]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = parse_whole, help_heading = DESCENT)]
     pub trace_every: usize,
 
-    /// Seed of everything random: the same seed on the same device gives the same bytes.
-    #[arg(long, default_value_t = 0)]
+    /// Seed of everything random.
+    ///
+    /// The same seed on the same device gives the same bytes.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = parse_seed, help_heading = DESCENT)]
     pub seed: u64,
 
-    /// Where to compute: `auto` (a hardware GPU, else the CPU), `cpu`, `gpu`, `gpu:N`, or part of an adapter's name.
-    #[arg(long, value_name = "auto|cpu|gpu|gpu:N|NAME", default_value = "auto")]
+    /// Where to compute: auto, cpu, gpu, gpu:N, or part of an adapter's name.
+    ///
+    /// `auto` takes a hardware GPU, else the CPU; `gpu` takes the best adapter, be it software. `nearfield adapters` lists
+    /// them.
+    #[arg(long, value_name = "DEVICE", default_value = "auto", help_heading = MACHINE)]
     pub device: Choice,
 
-    /// Threads of the CPU. Default: all cores. The map does not depend on it.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub threads: Option<u16>,
+    /// Threads of the CPU [default: as many as it has].
+    ///
+    /// From 1 to 1024. The map does not depend on it.
+    #[arg(long, value_name = "N", value_parser = parse_threads, help_heading = MACHINE)]
+    pub threads: Option<usize>,
 }
+
+const AFFINITIES: &str = "Which points attract";
+const DESCENT: &str = "How the map is made";
+const MACHINE: &str = "What computes";
 
 /// `--header`.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -167,22 +204,22 @@ pub enum MetricChoice {
 /// `--knn`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum KnnChoice {
-    /// By the number of points.
+    /// All pairs below 20,000 points, inverted lists beyond.
     Auto,
     /// All pairs.
     Exact,
-    /// Inverted lists.
+    /// Inverted lists: fast, and nearly all of the true neighbours.
     Inverted,
 }
 
 /// `--field`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum FieldChoice {
-    /// By the number of points.
+    /// All pairs below 4,000 points or on a GPU, a mesh beyond on the CPU.
     Auto,
     /// All pairs.
     Exact,
-    /// A mesh.
+    /// A mesh that follows the map: fast, with an error that --accuracy bounds.
     Mesh,
 }
 
@@ -243,6 +280,24 @@ impl Embed {
     }
 }
 
+/// What a parser of a value says in its error is what to give instead.
+fn parse_whole(text: &str) -> Result<usize, String> {
+    // The device counts in 32 bits.
+    text.parse::<u32>().map(|count| count as usize).map_err(|_| format!("give a whole number from 0 to {}", u32::MAX))
+}
+
+fn parse_number(text: &str) -> Result<f64, String> {
+    text.parse().map_err(|_| "give a number".into())
+}
+
+fn parse_seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("give a whole number from 0 to {}", u64::MAX))
+}
+
+fn parse_threads(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| (1..=1024).contains(count)).ok_or_else(|| "give a number from 1 to 1024".into())
+}
+
 fn parse_count(text: &str) -> Result<Count, String> {
     match text {
         "all" => Ok(Count::All),
@@ -269,8 +324,19 @@ fn parse_time(text: &str) -> Result<f64, String> {
     seconds.ok_or_else(|| "give seconds, or a number with s, m or h".into())
 }
 
+/// The readers, samples and writers, each from its list: a name, and below it what it is.
 fn after_help() -> String {
-    let writers = render::WRITERS.iter().map(|writer| format!("  .{}: {}", writer.extension, writer.what));
-    let inputs = input::help().lines().map(|line| format!("  {line}")).collect::<Vec<_>>();
-    format!("Inputs:\n{}\n\nOutputs:\n{}", inputs.join("\n"), writers.collect::<Vec<_>>().join("\n"))
+    let mut text = "Inputs:\n".to_owned();
+    let mut entry = |name: &str, what: &str| text += &format!("  {name}\n      {what}\n");
+    for reader in input::READERS {
+        entry(&reader.extensions.iter().map(|e| format!(".{e}")).collect::<Vec<_>>().join(" "), reader.description);
+    }
+    for sample in input::SAMPLES {
+        entry(&format!("sample:{}", sample.name), sample.description);
+    }
+    text += "\nOutputs:\n";
+    for writer in render::WRITERS {
+        text += &format!("  .{}  {}\n", writer.extension, writer.what);
+    }
+    text.trim_end().to_owned()
 }

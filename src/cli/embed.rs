@@ -1,7 +1,7 @@
 //! `nearfield embed`: everything that can be refused is refused before any work, then the job runs and is written.
 
 use super::args::Embed;
-use super::progress::Display;
+use super::progress::{self, Display};
 use super::report::{Circumstances, Report};
 use super::{End, adapters, host};
 use crate::data::Dataset;
@@ -10,37 +10,44 @@ use crate::gpu::{self, Gpu};
 use crate::job::{self, Event};
 use crate::plan::{Plan, Settings, Shape, Start};
 use crate::{Error, Result, input, render};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+/// Whether there is a map worth writing.
+static DESCENDING: AtomicBool = AtomicBool::new(false);
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// Runs the command.
 pub fn run(arguments: &Embed) -> Result<End> {
     let started = Instant::now();
+    listen();
     check_outputs(arguments)?;
     if let Some(threads) = arguments.threads {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
         pool.map_err(|error| Error::job("--threads", error, "give fewer"))?;
     }
-    let found = match arguments.device {
-        gpu::Choice::Cpu => Vec::new(),
-        _ => gpu::adapters(),
-    };
-    let adapter = gpu::choose(&arguments.device, &found)?;
     let clock = Instant::now();
     let data = input::read(&arguments.request())?;
     let read = clock.elapsed().as_secs_f64();
     let settings = arguments.settings();
     let (n, input_dims) = data.points.dim();
-    let plan = Plan::resolve(&settings, Shape { name: &data.name, n, input_dims }, adapter)?;
+    let resolve = |device| Plan::resolve(&settings, Shape { name: &data.name, n, input_dims }, device);
+    // Without a device first: whatever is wrong is said before drivers are asked, which may have things of their own to
+    // say on stderr.
+    resolve(None)?;
     let start = match &settings.init {
-        Start::File(path) => Some(input::read_map(path, n, plan.dims)?),
+        Start::File(path) => Some(input::read_map(path, n, settings.dims)?),
         Start::Pca | Start::Random => None,
     };
     // A row of zeros under the cosine is a wrong request too: found here, before anything is said.
     settings.metric.prepare(data.points.view())?;
+    let found = match arguments.device {
+        gpu::Choice::Cpu => Vec::new(),
+        _ => gpu::adapters(),
+    };
+    let adapter = gpu::choose(&arguments.device, &found)?;
+    let plan = resolve(adapter)?;
     if arguments.plan {
         let text = toml::to_string(&plan).map_err(|error| Error::job("--plan", error, "report this"))?;
         adapters::print(text.trim_end())?;
@@ -48,7 +55,6 @@ pub fn run(arguments: &Embed) -> Result<End> {
     }
     let gpu = adapter.map(|adapter| Gpu::open(adapter, gpu::Options::default())).transpose()?;
 
-    listen();
     let mut display = Display::new();
     let mut notes = vec![match (&gpu, &arguments.device) {
         (Some(gpu), _) => {
@@ -63,7 +69,11 @@ pub fn run(arguments: &Embed) -> Result<End> {
 
     let done = job::run(&plan, &settings, &data, start, gpu.as_ref(), &mut |event| {
         match event {
-            Event::Stage(name) => display.stage(name),
+            Event::Stage(name) => {
+                // Preparation has nothing to write; from its end on Ctrl-C waits for the map.
+                DESCENDING.store(name == "descent", Ordering::Relaxed);
+                display.stage(name);
+            }
             Event::Progress(progress) => display.iterate(progress),
         }
         !INTERRUPTED.load(Ordering::Relaxed)
@@ -77,7 +87,7 @@ pub fn run(arguments: &Embed) -> Result<End> {
     }
 
     let clock = Instant::now();
-    write_maps(arguments, &data, &settings, &plan, &done)?;
+    let maps_written = write_maps(arguments, &data, &settings, &plan, &done);
     if let Some(path) = &arguments.report {
         let around = Circumstances {
             device: gpu.as_ref().map(|gpu| (gpu.adapter(), gpu.memory().1)),
@@ -87,7 +97,11 @@ pub fn run(arguments: &Embed) -> Result<End> {
             peak_host: host::peak_bytes(),
             warnings: notes,
         };
-        Report::new(&plan, &done, around).write(path)?;
+        // A map that was not written is the worse news of the two.
+        let report_written = Report::new(&plan, &done, around).write(path);
+        maps_written.and(report_written)?;
+    } else {
+        maps_written?;
     }
     let objective = done.outcome.trace.last().map_or(f64::NAN, |reading| reading.objective);
     let written = arguments.outputs.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
@@ -106,21 +120,36 @@ pub fn run(arguments: &Embed) -> Result<End> {
     Ok(if done.outcome.stop == Stop::Interrupted { End::Interrupted } else { End::Done })
 }
 
-/// Every output must be writable before any work is done.
+/// Every output must be writable before any work is done, under a name of its own that is not one of the data's.
 fn check_outputs(arguments: &Embed) -> Result<()> {
-    let mut seen: Vec<&PathBuf> = Vec::new();
-    for path in arguments.outputs.iter().chain(&arguments.report) {
-        if seen.contains(&path) {
-            return Err(Error::request(
-                path.display(),
-                "is named twice as an output",
-                "give each output a name of its own",
-            ));
-        }
-        seen.push(path);
-    }
     arguments.outputs.iter().try_for_each(|path| render::check(path))?;
-    arguments.report.iter().try_for_each(|path| render::check_place(path))
+    arguments.report.iter().try_for_each(|path| render::check_place(path))?;
+    let data = [Some(arguments.input.as_str()), arguments.labels.as_deref()];
+    let data: Vec<PathBuf> =
+        data.into_iter().flatten().filter_map(|path| Path::new(path).canonicalize().ok()).collect();
+    let mut seen: Vec<PathBuf> = Vec::new();
+    for path in arguments.outputs.iter().chain(&arguments.report) {
+        let Some(place) = place(path) else { continue };
+        if data.contains(&place) {
+            return Err(Error::request(path.display(), "is the data itself", "name another file to write"));
+        }
+        if seen.contains(&place) {
+            let cause = "is named twice as an output";
+            return Err(Error::request(path.display(), cause, "give each output a name of its own"));
+        }
+        seen.push(place);
+    }
+    Ok(())
+}
+
+/// The one file that a path leads to, whether it is there yet or not; `None` for what is no plain file (a device may
+/// take several outputs) or lies in no folder.
+fn place(path: &Path) -> Option<PathBuf> {
+    if let Ok(file) = path.canonicalize() {
+        return file.is_file().then_some(file);
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Some(folder.canonicalize().ok()?.join(path.file_name()?))
 }
 
 fn write_maps(arguments: &Embed, data: &Dataset, settings: &Settings, plan: &Plan, done: &job::Done) -> Result<()> {
@@ -138,7 +167,9 @@ fn write_maps(arguments: &Embed, data: &Dataset, settings: &Settings, plan: &Pla
             done.outcome.iterations,
         ),
     };
-    arguments.outputs.iter().try_for_each(|path| render::write(path, &map))
+    // One full disk does not keep the map from another.
+    let written: Vec<Result<()>> = arguments.outputs.iter().map(|path| render::write(path, &map)).collect();
+    written.into_iter().collect()
 }
 
 /// A file's name without its folder, a sample's without its prefix.
@@ -151,12 +182,14 @@ fn title(input: &str) -> String {
     }
 }
 
-/// Ctrl-C asks the descent to end and what there is to be written; a second one ends the process.
+/// Ctrl-C ends the process where there is nothing to write yet; in the descent it asks for its end and for what there is
+/// to be written, and a second one ends the process all the same.
 fn listen() {
-    // A handler that cannot be installed leaves Ctrl-C as the system has it.
-    let _ = ctrlc::set_handler(|| {
-        if INTERRUPTED.swap(true, Ordering::Relaxed) {
+    host::on_interrupt(|| {
+        if INTERRUPTED.swap(true, Ordering::Relaxed) || !DESCENDING.load(Ordering::Relaxed) {
+            render::discard();
             std::process::exit(130);
         }
+        progress::line("interrupted: writing what there is; Ctrl-C again ends at once");
     });
 }

@@ -1,4 +1,46 @@
-//! What only the operating system knows of this process. The one place for code of a single system.
+//! What lies between this process and its operating system. The one place for code of a single system.
+
+/// Keeps the Vulkan loader's own chatter off stderr. To be called before the process has a second thread.
+///
+/// Mesa's device-select layer complains that `XDG_RUNTIME_DIR` is not set whenever an instance is made, as on any machine
+/// without a desktop session. All that it does is to put the adapter of the desktop first, which [`choose`] does not ask.
+///
+/// [`choose`]: crate::gpu::choose
+pub fn quiet_drivers() {
+    if std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        // SAFETY: the process has one thread, so nobody reads the environment meanwhile.
+        #[expect(unsafe_code, reason = "the layer is told by its environment alone")]
+        unsafe {
+            std::env::set_var("NODEVICE_SELECT", "1");
+        }
+    }
+}
+
+/// Calls `handler` on Ctrl-C, and on what else asks a process to end (SIGTERM, SIGHUP).
+///
+/// A hang-up that is ignored stays so: `nohup` asked for it, and a job is to outlive its terminal.
+pub fn on_interrupt(handler: impl FnMut() + Send + 'static) {
+    #[cfg(unix)]
+    let hang_up = hang_up::set(libc::SIG_IGN);
+    // A handler that cannot be installed leaves Ctrl-C as the system has it.
+    let _ = ctrlc::set_handler(handler);
+    #[cfg(unix)]
+    if hang_up == libc::SIG_IGN {
+        hang_up::set(hang_up);
+    }
+}
+
+#[cfg(unix)]
+mod hang_up {
+    /// Sets what SIGHUP does and tells what it did.
+    pub fn set(action: libc::sighandler_t) -> libc::sighandler_t {
+        // SAFETY: `action` is SIG_IGN, or what this function returned, no other function that the signal could enter.
+        #[expect(unsafe_code, reason = "neither the standard library nor ctrlc tells what a signal does")]
+        unsafe {
+            libc::signal(libc::SIGHUP, action)
+        }
+    }
+}
 
 /// The most bytes of memory that this process has held.
 ///

@@ -24,6 +24,7 @@ enum End {
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
+    host::quiet_drivers();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return arguments_refused(&error),
@@ -52,20 +53,62 @@ fn complain(error: &Error) {
 fn arguments_refused(error: &clap::Error) -> ExitCode {
     use clap::error::ErrorKind;
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        // A reader that has seen enough closes the pipe.
         let _ = error.print();
         return ExitCode::SUCCESS;
     }
-    let text = error.render().to_string();
-    let text = text.strip_prefix("error: ").unwrap_or(&text);
-    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        complain(&Error::request("arguments", "a command is needed", "see `nearfield --help`"));
-        return ExitCode::from(2);
-    }
-    // clap writes paragraphs: the cause (with a list below it), tips, then usage, which `--help` shows better.
-    let paragraphs = text.split("\n\n").map(str::trim).filter(|part| !part.is_empty() && !part.starts_with("Usage:"));
-    let (tips, causes): (Vec<&str>, Vec<&str>) =
-        paragraphs.filter(|part| !part.starts_with("For more information")).partition(|part| part.starts_with("tip:"));
-    let tip = tips.first().map_or("see `nearfield --help`", |tip| tip.trim_start_matches("tip:").trim());
-    complain(&Error::request("arguments", causes.join(", "), tip));
+    complain(&refusal(error));
     ExitCode::from(2)
+}
+
+/// What clap says in paragraphs, said as we say it. Our own parsers of values say what to give.
+fn refusal(error: &clap::Error) -> Error {
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+    let said = |kind| match error.get(kind)? {
+        ContextValue::String(text) => Some(text.clone()),
+        ContextValue::Strings(texts) => Some(texts.join(", ")),
+        _ => None,
+    };
+    let option = said(ContextKind::InvalidArg).unwrap_or_default();
+    // `--iterations <N>`: the option without its value's name.
+    let option = option.split(' ').next().unwrap_or_default();
+    let value = said(ContextKind::InvalidValue).unwrap_or_default();
+    let see = "see `nearfield embed --help`";
+    match error.kind() {
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
+            Error::request("arguments", "a command is needed", "see `nearfield --help`")
+        }
+        ErrorKind::InvalidSubcommand => {
+            let name = said(ContextKind::InvalidSubcommand).unwrap_or_default();
+            Error::request(name, "no such command", "see `nearfield --help`")
+        }
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation if value.is_empty() => {
+            Error::request(option, "it has no value", see)
+        }
+        ErrorKind::InvalidValue => {
+            let known = said(ContextKind::ValidValue).unwrap_or_default();
+            Error::request(format!("{option} {value}"), "no such value", format!("give one of {known}"))
+        }
+        ErrorKind::ValueValidation => {
+            let remedy = std::error::Error::source(error).map_or_else(|| see.to_owned(), ToString::to_string);
+            Error::request(format!("{option} {value}"), "this value cannot be taken", remedy)
+        }
+        ErrorKind::UnknownArgument => {
+            let near = said(ContextKind::SuggestedArg).map(|near| format!("did you mean {near}?"));
+            Error::request(option, "no such argument is known here", near.unwrap_or_else(|| see.to_owned()))
+        }
+        ErrorKind::MissingRequiredArgument => {
+            let cause = format!("missing {}", said(ContextKind::InvalidArg).unwrap_or_default());
+            Error::request("arguments", cause, see)
+        }
+        ErrorKind::InvalidUtf8 => {
+            Error::request("arguments", "one of them is not UTF-8", "give the file that it names another name")
+        }
+        ErrorKind::ArgumentConflict => Error::request(option, "it is given more than once", "give it once"),
+        _ => {
+            let text = error.render().to_string();
+            let text = text.trim_start_matches("error: ").split("\n\n").next().unwrap_or_default();
+            Error::request("arguments", text, see)
+        }
+    }
 }

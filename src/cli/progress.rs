@@ -1,6 +1,7 @@
 //! How far a job is: a bar on a terminal, plain lines elsewhere, both on stderr.
 
 use crate::engine::Progress;
+use crate::error::printable;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::time::Instant;
@@ -75,8 +76,8 @@ impl Display {
 }
 
 /// Writes a line to stderr; nobody can be told if it is closed.
-fn line(text: &str) {
-    let _ = writeln!(std::io::stderr(), "nearfield: {text}");
+pub fn line(text: &str) {
+    let _ = writeln!(std::io::stderr(), "nearfield: {}", printable(text));
 }
 
 fn style() -> ProgressStyle {

@@ -50,15 +50,15 @@ impl FromStr for Choice {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Choice, String> {
-        Ok(match text {
-            "" => return Err("a device is needed: auto, cpu, gpu, gpu:N or part of an adapter's name".into()),
+        Ok(match text.to_lowercase().as_str() {
+            "" => return Err("give auto, cpu, gpu, gpu:N or part of an adapter's name".into()),
             "auto" => Choice::Auto,
             "cpu" => Choice::Cpu,
             "gpu" => Choice::Gpu,
-            _ => match text.strip_prefix("gpu:") {
-                Some(index) => {
-                    Choice::Index(index.parse().map_err(|_| format!("`{index}` is not an adapter's number"))?)
-                }
+            lower => match lower.strip_prefix("gpu:") {
+                Some(index) => Choice::Index(
+                    index.parse().map_err(|_| "give gpu: and a number that `nearfield adapters` lists".to_owned())?,
+                ),
                 None => Choice::Name(text.to_owned()),
             },
         })
@@ -166,5 +166,5 @@ fn existing(adapters: &[Adapter]) -> String {
         return "use cpu, or install a Vulkan driver (`nearfield adapters` says how)".into();
     }
     let list = adapters.iter().map(|adapter| format!("gpu:{} ({})", adapter.index, adapter.name)).collect::<Vec<_>>();
-    format!("there are: auto, cpu, {}", list.join(", "))
+    format!("there are: auto, cpu, gpu, {}", list.join(", "))
 }

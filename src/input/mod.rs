@@ -209,19 +209,6 @@ pub fn read_map(path: &str, n: usize, dims: usize) -> Result<Array2<f32>> {
     Ok(map)
 }
 
-/// The kinds of file and the samples, for help: one line each.
-pub fn help() -> String {
-    let mut text = String::new();
-    for reader in READERS {
-        let extensions: Vec<String> = reader.extensions.iter().map(|e| format!(".{e}")).collect();
-        text += &format!("{} ({}): {}\n", reader.name, extensions.join(" "), reader.description);
-    }
-    for sample in SAMPLES {
-        text += &format!("sample:{}: {}\n", sample.name, sample.description);
-    }
-    text
-}
-
 /// The shipped data set that `input` names, if it names one.
 fn sample(input: &str) -> Result<Option<&'static Sample>> {
     let Some(name) = input.strip_prefix("sample:") else { return Ok(None) };
@@ -255,7 +242,7 @@ fn check_shape(name: &str, rows: u64, columns: u64) -> Result<()> {
     }
     if rows < FEWEST_ROWS as u64 {
         let cause = format!("has {}, and a map needs at least {FEWEST_ROWS}", counted(rows, "row"));
-        return Err(Error::request(name, cause, ""));
+        return Err(Error::request(name, cause, "give more rows"));
     }
     Ok(())
 }

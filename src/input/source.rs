@@ -26,9 +26,13 @@ impl<T: Read + Seek> Bytes for T {}
 impl Source {
     /// A file on disk. Errors if it is missing, a folder, not a regular file, unreadable or empty.
     pub fn open(path: &str) -> Result<Source> {
+        if path.is_empty() {
+            return Err(Error::request(path, "is not the name of a file", "give a file"));
+        }
         let refused = |error: std::io::Error| match error.kind() {
             ErrorKind::NotFound => Error::request(path, "no such file", "check the path"),
-            _ => Error::request(path, format!("cannot be opened: {error}"), ""),
+            ErrorKind::PermissionDenied => Error::request(path, "may not be read", "ask its owner for permission"),
+            _ => Error::request(path, format!("cannot be opened: {error}"), "check the path"),
         };
         // Looked at before it is opened, because opening a pipe that nobody writes would wait for ever.
         let found = std::fs::metadata(path).map_err(refused)?;
@@ -41,7 +45,7 @@ impl Source {
         }
         let file = File::open(path).map_err(refused)?;
         if found.len() == 0 {
-            return Err(Error::request(path, "is empty", ""));
+            return Err(Error::request(path, "is empty", "check what was to write it"));
         }
         let mut source = Source {
             name: path.to_string(),

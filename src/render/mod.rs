@@ -12,7 +12,7 @@ mod palette;
 mod text;
 mod canvas;
 
-pub use replace::replace;
+pub use replace::{discard, replace};
 
 use crate::data::Labels;
 use crate::error::{Error, Result};

@@ -6,6 +6,7 @@ use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Writes a file by `bytes_writer` beside `path` and renames it to `path` when it is complete and on the disk.
 ///
@@ -40,6 +41,10 @@ pub fn replace(path: &Path, bytes_writer: impl FnOnce(&mut dyn Write) -> io::Res
 /// See [`super::check_place`].
 pub fn check_place(path: &Path) -> Result<()> {
     let wrong = |cause: &str, remedy: &str| Err(Error::request(path.display(), cause, remedy));
+    // The parts of a path do not tell `map.png/` from `map.png`.
+    if path.as_os_str().as_encoded_bytes().last().is_some_and(|&last| std::path::is_separator(last.into())) {
+        return wrong("it names a folder", "name a file in it");
+    }
     match fs::metadata(path) {
         Ok(found) if found.is_dir() => return wrong("it is a folder", "name a file in it"),
         Ok(found) if !found.is_file() => return Ok(()),
@@ -66,6 +71,23 @@ pub fn check_place(path: &Path) -> Result<()> {
     }
 }
 
+/// Removes every file that is being written under a hidden name, for a process that is about to end in the middle.
+///
+/// No other is begun afterwards: whoever tries waits for the end.
+pub fn discard() {
+    let unfinished = unfinished();
+    for path in unfinished.iter() {
+        let _ = fs::remove_file(path);
+    }
+    std::mem::forget(unfinished);
+}
+
+/// The hidden files that now exist.
+fn unfinished() -> MutexGuard<'static, Vec<PathBuf>> {
+    static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+    UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A file under a hidden name, removed unless it is renamed.
 struct Hidden {
     path: PathBuf,
@@ -80,8 +102,13 @@ impl Hidden {
             // has left behind. The target's own name is not part of it, since names may be as long as names can be.
             let count = COUNT.fetch_add(1, Ordering::Relaxed);
             let path = folder.join(format!(".nearfield-{}-{count}.tmp", process::id()));
+            // Held over the creation, so that nothing exists that is not listed.
+            let mut unfinished = unfinished();
             match OpenOptions::new().write(true).create_new(true).open(&path) {
-                Ok(file) => return Ok((file, Hidden { path })),
+                Ok(file) => {
+                    unfinished.push(path.clone());
+                    return Ok((file, Hidden { path }));
+                }
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
@@ -98,6 +125,7 @@ impl Drop for Hidden {
     fn drop(&mut self) {
         // A file that cannot be removed cannot be helped; the error that brought us here is the one to report.
         let _ = fs::remove_file(&self.path);
+        unfinished().retain(|path| *path != self.path);
     }
 }
 
@@ -112,7 +140,7 @@ fn job_error(path: &Path, error: &io::Error) -> Error {
     let (cause, remedy) = match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => ("the disk is full".into(), "free some space"),
         ErrorKind::PermissionDenied => (format!("it could not be written ({error})"), "name another folder"),
-        _ => (format!("it could not be written ({error})"), ""),
+        _ => (format!("it could not be written ({error})"), "name another file"),
     };
     Error::job(path.display(), cause, remedy)
 }

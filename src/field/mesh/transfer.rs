@@ -274,8 +274,9 @@ impl<T: Real> Nesting<T> {
     #[inline(always)]
     fn fine_nodes(&self, k: usize, fine: usize) -> impl Iterator<Item = (usize, T)> {
         let first = 4 * k;
-        (self.mask.iter().enumerate())
-            .filter_map(move |(t, &w)| (first + t).checked_sub(self.back).filter(|&node| node < fine).map(|node| (node, w)))
+        (self.mask.iter().enumerate()).filter_map(move |(t, &w)| {
+            (first + t).checked_sub(self.back).filter(|&node| node < fine).map(|node| (node, w))
+        })
     }
 
     /// The coarse nodes of fine node `k` with their weights.
