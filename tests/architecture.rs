@@ -126,6 +126,19 @@ fn code_for_one_system_stands_in_one_place() {
 }
 
 #[test]
+fn unsafe_code_stands_in_its_documented_places() {
+    for path in files("src", "rs") {
+        let name = below(&path, "src");
+        let text = fs::read_to_string(&path).expect("readable");
+        let unsafe_code = text.lines().any(|line| !line.trim_start().starts_with("//") && line.contains("unsafe "));
+        assert!(
+            !unsafe_code || ["objective/gather.rs", "cli/host.rs"].contains(&name.as_str()),
+            "{name} has unsafe code"
+        );
+    }
+}
+
+#[test]
 fn every_kernel_file_has_its_twin() {
     for path in files("shaders", "wgsl") {
         let name = below(&path, "shaders");

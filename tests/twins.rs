@@ -15,6 +15,7 @@ use nearfield::kernel::{Kernel, Student};
 use nearfield::knn::{self, Metric};
 use nearfield::objective::attraction::{AttractionPass, attraction};
 use nearfield::objective::edges::Edges;
+use nearfield::objective::gather::Gathered;
 use nearfield::objective::loss::{LossPass, cross};
 use nearfield::optimizer::Phase;
 use nearfield::optimizer::step::{State, StepPass, gradient, step};

@@ -8,6 +8,7 @@ use crate::field::{Account, FieldSums, Method, force_error, lanes};
 use crate::kernel::Student;
 use crate::objective::attraction::attraction_into;
 use crate::objective::forward_kl;
+use crate::objective::gather::Gathered;
 use crate::objective::loss::{cross, entropy};
 use crate::optimizer::Phase;
 use crate::optimizer::step::{State, step};
@@ -22,9 +23,12 @@ const BATCH: Duration = Duration::from_millis(250);
 /// The most bytes that a mesh may take: enough for maps some 10,000 units wide.
 const MESH_BYTES: u64 = 8 << 30;
 
+const CONTIGUOUS: &str = "matrices are made in standard layout";
+
 /// t-SNE on the CPU.
 pub struct Cpu<'a, T: Real> {
     affinities: &'a Affinities<T>,
+    gathered: Option<Gathered<'a>>,
     entropy: f64,
     state: State<T>,
     mesh: Option<Mesh<T>>,
@@ -39,6 +43,7 @@ impl<'a, T: Real> Cpu<'a, T> {
         let zero = T::of(0.0);
         Cpu {
             affinities,
+            gathered: Gathered::new(affinities).filter(|_| dims == 2),
             entropy: entropy(affinities),
             mesh: match field {
                 Method::Exact => None,
@@ -55,18 +60,30 @@ impl<'a, T: Real> Cpu<'a, T> {
         &self.state.points
     }
 
+    /// Brings the attraction up to date with the map.
+    fn attract(&mut self) {
+        match &self.gathered {
+            None => attraction_into(self.affinities, self.state.points.view(), Student, &mut self.pull),
+            Some(gathered) => {
+                // Only `f32` is gathered, so these casts keep the type.
+                let map: &[f32] = bytemuck::cast_slice(self.state.points.as_slice().expect(CONTIGUOUS));
+                let pull: &mut [f32] = bytemuck::cast_slice_mut(self.pull.as_slice_mut().expect(CONTIGUOUS));
+                gathered.attraction(map.as_chunks().0, pull.as_chunks_mut().0);
+            }
+        }
+    }
+
     /// Brings the field up to date with the map.
     fn field(&mut self) -> Result<Totals<T>> {
         let points = self.state.points.view();
         match &mut self.mesh {
             None => self.sums = lanes::exact(points, Student),
             Some(mesh) => {
-                let contiguous = "matrices are made in standard layout";
                 let evaluated = mesh.evaluate(
-                    points.as_slice().expect(contiguous),
+                    points.as_slice().expect(CONTIGUOUS),
                     None,
-                    self.sums.weight.as_slice_mut().expect(contiguous),
-                    self.sums.force.as_slice_mut().expect(contiguous),
+                    self.sums.weight.as_slice_mut().expect(CONTIGUOUS),
+                    self.sums.force.as_slice_mut().expect(CONTIGUOUS),
                 );
                 evaluated.map_err(|error| {
                     Error::job(
@@ -86,7 +103,7 @@ impl<T: Real> Descent for Cpu<'_, T> {
         let started = Instant::now();
         for done in 1..=count {
             let totals = self.field()?;
-            attraction_into(self.affinities, self.state.points.view(), Student, &mut self.pull);
+            self.attract();
             step(&mut self.state, phase, self.pull.view(), self.sums.force.view(), &totals);
             if started.elapsed() >= BATCH {
                 return Ok(done);

@@ -79,8 +79,8 @@ pub fn force_error(points: ArrayView2<f32>, force: ArrayView2<f32>) -> f64 {
                 for c in 0..dims {
                     difference[c] = f64::from(points[[i, c]]) - f64::from(y_j[c]);
                 }
-                let d2 = difference.iter().map(|x| x * x).sum();
-                let pull = Student.weight(d2) * Student.slope(d2);
+                let d2: f64 = difference.iter().map(|x| x * x).sum();
+                let pull: f64 = Student.weight(d2) * Student.slope(d2);
                 for c in 0..dims {
                     want[c] += pull * difference[c];
                 }

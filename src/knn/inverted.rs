@@ -1,7 +1,7 @@
 //! Approximate nearest neighbours by inverted lists, for some ten thousand to millions of points.
 //!
-//! The points are sorted into cells by k-means ([`super::kmeans`]); a tile of points of one cell looks for its
-//! neighbours in the cells around it ([`super::probe`]). A point i meets a cell of centroid c where
+//! The points are sorted into cells by k-means (`kmeans`); a tile of points of one cell looks for its
+//! neighbours in the cells around it (`probe`). A point i meets a cell of centroid c where
 //!
 //! ‖x_i − c‖² ≤ reach · δ_i²,   δ_i the distance of the farthest of its k neighbours (so far)
 //!

@@ -17,6 +17,7 @@
 
 pub mod attraction;
 pub mod edges;
+pub mod gather;
 pub mod loss;
 
 pub use loss::{entropy, forward_kl};

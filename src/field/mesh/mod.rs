@@ -2,7 +2,9 @@
 //!
 //! For a kernel w, charges c_j and D_ij = ‖y_i − y_j‖², at every point
 //!
-//!     φ_i = Σ_{j≠i} c_j w(D_ij)          F_i = Σ_j c_j w s (y_i − y_j) = −½ ∇φ(y_i),   s = −d log w / dD
+//! ```text
+//!  φ_i = Σ_{j≠i} c_j w(D_ij)          F_i = Σ_j c_j w s (y_i − y_j) = −½ ∇φ(y_i),   s = −d log w / dD
+//! ```
 //!
 //! Charges are spread with B-splines of order p onto a grid of spacing h, convolved with the kernel by fast Fourier
 //! transforms, and φ and ∇φ are gathered with the same spline and its derivative (Essmann et al. 1995, smooth
@@ -44,7 +46,8 @@ use transfer::{Nesting, Own};
 pub struct Resolution {
     /// Order p of the splines, 3 to 6: p nodes along each axis take part in each point.
     pub order: usize,
-    /// Spacing h in units of the map, where the kernel has width 1; smaller maps use extent/32 at most.
+    /// Spacing h in widths of the kernel, 1/√s(0): 1 for t-SNE and the Gaussian, less for heavier tails, whose peak is
+    /// sharper (√(2/3) at α = ½). Small maps use extent/32 at most.
     pub spacing: f64,
 }
 
@@ -77,9 +80,10 @@ pub enum MeshError {
 /// Nodes that a map spans at least along its longest side.
 const LEAST_NODES: f64 = 32.0;
 
-/// rate·h² of the split into near and far: the near part falls like exp(−rate·D). At 1/80 the far part is resolved at
-/// 4h without adding to the error (measured at orders 3 to 6), and the near part ends after some 27 cells.
-const SPLIT_RATE: f64 = 1.0 / 80.0;
+/// Rate of the split into near and far, over the kernel's width squared: the near part falls like exp(−rate·D) and ends after
+/// some 9 widths. At 1/9 a grid of 4h resolves the far part without adding to the error (measured at orders 3 to 6 and the
+/// spacings that serve). It does not follow h, or the error would not fall with h.
+const SPLIT_RATE: f64 = 1.0 / 9.0;
 
 /// The near part ends where it is below this share of w(0): two clusters across the padding do not notice each other.
 const NEAR_END: f64 = 2e-6;
@@ -115,6 +119,8 @@ pub struct Mesh<T: Real> {
     profile: Box<dyn Profile>,
     dims: usize,
     resolution: Resolution,
+    /// The spacing of wide maps, in units of the map.
+    spacing: f64,
     /// Bytes that grid, spectra and scratch may take together.
     limit: u128,
     grid: Option<Grid<T>>,
@@ -145,7 +151,11 @@ impl<T: Real> Mesh<T> {
         assert!((2..=3).contains(&dims), "maps have 2 or 3 dimensions, not {dims}");
         assert!((3..=6).contains(&resolution.order), "orders are 3 to 6, not {}", resolution.order);
         assert!(resolution.spacing > 0.0, "a spacing is positive, not {}", resolution.spacing);
+        // −w'(0) = s(0), as w(0) = 1.
+        let width = (1e-12 / -profile.rise(1e-12)).sqrt();
+        assert!(width.is_finite() && width > 0.0, "the kernel falls from its centre");
         Self {
+            spacing: resolution.spacing * width,
             profile: Box::new(profile),
             dims,
             resolution,
@@ -200,7 +210,7 @@ impl<T: Real> Mesh<T> {
         Ok(())
     }
 
-    /// The field of `charges` (all 1 if `None`) at the points last placed: `phi` [n] is φ_i, `force` [n, dims] is F_i.
+    /// The field of `charges` (all 1 if `None`) at the points last placed: `phi` `[n]` is φ_i, `force` `[n, dims]` is F_i.
     /// Returns Σ_i c_i φ_i, which for unit charges is Z = Σ_{i≠j} w_ij.
     pub fn field(&mut self, charges: Option<&[T]>, phi: &mut [T], force: &mut [T]) -> f64 {
         let n = self.placement.index.len();
@@ -239,7 +249,7 @@ impl<T: Real> Mesh<T> {
     fn shape(&self, extent: [f64; 3]) -> Result<(Shape, [usize; 3]), MeshError> {
         let longest = extent.into_iter().fold(0.0, f64::max);
         let order = self.resolution.order;
-        let mut h = self.resolution.spacing;
+        let mut h = self.spacing;
         if longest < h * LEAST_NODES {
             // Spacings of small maps step by √2, so that spectra are not rebuilt at each iteration. Below 1e-12 all is one point.
             let steps = (2.0 * (h * LEAST_NODES / longest.max(1e-12 * h)).log2()).ceil();
@@ -258,14 +268,14 @@ impl<T: Real> Mesh<T> {
         let padded = |d: usize, need: usize| if used(d) { smooth(need) } else { 1 };
         let alone: [usize; 3] = std::array::from_fn(|d| padded(d, 2 * occupied[d]));
         let mut shape = Shape { h, size: alone, coarse: None };
-        if let Some(reach) = self.reach(h).filter(|_| h == self.resolution.spacing) {
+        if let Some(reach) = self.reach(h).filter(|_| h == self.spacing) {
             let size: [usize; 3] = std::array::from_fn(|d| padded(d, occupied[d] + reach));
             // The coarse grid serves all that the fine one holds, so that both change together.
             let coarse =
                 std::array::from_fn(|d| padded(d, 2 * self.nesting.coarse(size[d].saturating_sub(reach).max(1))));
             let work = |size: [usize; 3]| size.iter().product::<usize>() as f64;
             if work(size) + work(coarse) < 0.8 * work(alone) {
-                let far = self.profile.far(0.0, SPLIT_RATE / (h * h)) != Some(0.0);
+                let far = self.profile.far(0.0, self.rate()) != Some(0.0);
                 shape = Shape { h, size, coarse: far.then_some(coarse) };
             }
         }
@@ -279,14 +289,19 @@ impl<T: Real> Mesh<T> {
         Ok((shape, occupied))
     }
 
+    /// See [`SPLIT_RATE`].
+    fn rate(&self) -> f64 {
+        SPLIT_RATE * (self.resolution.spacing / self.spacing).powi(2)
+    }
+
     /// Cells after which the near part of the kernel has ended, if it can be split.
     fn reach(&self, h: f64) -> Option<usize> {
         let near = |cells: usize| {
             let d2 = (cells as f64 * h).powi(2);
-            Some(1.0 + self.profile.rise(d2) - self.profile.far(d2, SPLIT_RATE / (h * h))?)
+            Some(1.0 + self.profile.rise(d2) - self.profile.far(d2, self.rate())?)
         };
         near(0)?;
-        (1..200).find(|&cells| near(cells).is_some_and(|value| value.abs() < NEAR_END))
+        (1..1000).find(|&cells| near(cells).is_some_and(|value| value.abs() < NEAR_END))
     }
 
     fn build(&self, shape: Shape) -> Grid<T> {
@@ -294,7 +309,7 @@ impl<T: Real> Mesh<T> {
         let Shape { h, size, coarse } = shape;
         // The farthest that two nodes of a periodic grid are apart.
         let farthest = |size: [usize; 3], h: f64| size.iter().map(|&n| ((n / 2) as f64 * h).powi(2)).sum::<f64>();
-        let rate = SPLIT_RATE / (h * h);
+        let rate = self.rate();
         let far = |d2: f64| self.profile.far(d2, rate).unwrap_or(0.0);
         let split = coarse.is_some();
         let base = if split { 0.0 } else { self.profile.rise(farthest(size, h)) };
@@ -336,7 +351,7 @@ fn smooth(need: usize) -> usize {
     loop {
         let mut rest = size;
         for prime in [2, 3, 5] {
-            while rest % prime == 0 {
+            while rest.is_multiple_of(prime) {
                 rest /= prime;
             }
         }

@@ -1,0 +1,392 @@
+//! The mesh field against plain sums over all pairs in `f64`.
+//!
+//! Each comparison is also shown to fail: what was accepted is moved by twice its bound and must then be refused.
+
+use nearfield::field::mesh::{Gaussian, Mesh, MeshError, Profile, Resolution, Student};
+use nearfield::real::Real;
+use rayon::prelude::*;
+
+/// Bytes allowed to a mesh here.
+const LIMIT: u64 = 1 << 30;
+/// The force error that [`Resolution::STANDARD`] promises, relative, L2 over points.
+const STANDARD_ERROR: f64 = 0.01;
+/// That of [`Resolution::FINE`].
+const FINE_ERROR: f64 = 0.001;
+/// Z = Σφ is a mean over all pairs: it was measured ten times as good as the force and better.
+const Z_ERROR: f64 = 0.001;
+
+#[derive(Debug, Clone, Copy)]
+enum Kernel {
+    Student(f64),
+    Gaussian,
+}
+
+const KERNELS: [Kernel; 4] = [Kernel::Student(1.0), Kernel::Student(0.5), Kernel::Student(2.0), Kernel::Gaussian];
+
+impl Kernel {
+    /// w(D) and w·s.
+    fn at(self, d2: f64) -> (f64, f64) {
+        match self {
+            Kernel::Student(alpha) => {
+                let base = 1.0 + d2 / alpha;
+                let w = if alpha == 1.0 { 1.0 / base } else { base.powf(-(alpha + 1.0) / 2.0) };
+                (w, w * (alpha + 1.0) / (2.0 * alpha) / base)
+            }
+            Kernel::Gaussian => ((-d2).exp(), (-d2).exp()),
+        }
+    }
+
+    fn mesh<T: Real>(self, dims: usize, resolution: Resolution) -> Mesh<T> {
+        match self {
+            Kernel::Student(alpha) => Mesh::new(Student { alpha }, dims, resolution, LIMIT),
+            Kernel::Gaussian => Mesh::new(Gaussian, dims, resolution, LIMIT),
+        }
+    }
+}
+
+/// Numbers in [0, 1), the same ones for a seed.
+fn uniform(seed: u64) -> impl FnMut() -> f64 {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+/// `n` points spread evenly over a cube whose side is `extent`, not centred.
+fn cube(n: usize, dims: usize, extent: f64, seed: u64) -> Vec<f64> {
+    let mut u = uniform(seed);
+    (0..n * dims).map(|_| (u() - 0.3) * extent).collect()
+}
+
+fn charges(n: usize) -> Vec<f64> {
+    let mut u = uniform(7);
+    (0..n).map(|_| 0.1 + u()).collect()
+}
+
+fn narrow<T: Real>(values: &[f64]) -> Vec<T> {
+    values.iter().map(|&x| T::of(x)).collect()
+}
+
+/// What `f32` makes of the values.
+fn rounded(values: &[f64]) -> Vec<f64> {
+    values.iter().map(|&x| x as f32 as f64).collect()
+}
+
+/// A field at some of the points.
+struct Field {
+    phi: Vec<f64>,
+    force: Vec<f64>,
+}
+
+/// Sums over all pairs at every `step`-th point.
+fn exact(points: &[f64], dims: usize, charges: Option<&[f64]>, kernel: Kernel, step: usize) -> Field {
+    let n = points.len() / dims;
+    let rows: Vec<(f64, [f64; 3])> = (0..n.div_ceil(step))
+        .into_par_iter()
+        .map(|row| {
+            let (i, mut phi, mut force) = (row * step, 0.0, [0.0; 3]);
+            for j in (0..n).filter(|&j| j != i) {
+                let mut apart = [0.0; 3];
+                for d in 0..dims {
+                    apart[d] = points[i * dims + d] - points[j * dims + d];
+                }
+                let (w, ws) = kernel.at(apart.iter().map(|x| x * x).sum());
+                let charge = charges.map_or(1.0, |c| c[j]);
+                phi += charge * w;
+                for d in 0..dims {
+                    force[d] += charge * ws * apart[d];
+                }
+            }
+            (phi, force)
+        })
+        .collect();
+    Field {
+        phi: rows.iter().map(|row| row.0).collect(),
+        force: rows.iter().flat_map(|row| row.1[..dims].to_vec()).collect(),
+    }
+}
+
+/// The mesh's field at every `step`-th point, and Σ c φ over all. Outputs are filled with NaN beforehand.
+fn by_mesh<T: Real>(
+    mesh: &mut Mesh<T>,
+    points: &[f64],
+    dims: usize,
+    charges: Option<&[f64]>,
+    step: usize,
+) -> (Field, f64) {
+    let n = points.len() / dims;
+    let (mut phi, mut force) = (vec![T::of(f64::NAN); n], vec![T::of(f64::NAN); n * dims]);
+    let charges = charges.map(narrow);
+    let z = mesh.evaluate(&narrow(points), charges.as_deref(), &mut phi, &mut force).expect("the map fits");
+    let field = Field {
+        phi: phi.iter().step_by(step).map(|x| x.wide()).collect(),
+        force: force.chunks(dims).step_by(step).flatten().map(|x| x.wide()).collect(),
+    };
+    (field, z)
+}
+
+fn norm(values: impl Iterator<Item = f64>) -> f64 {
+    values.map(|x| x * x).sum::<f64>().sqrt()
+}
+
+/// ‖a − b‖ / ‖b‖.
+fn distance(a: &[f64], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    assert!(!a.is_empty(), "nothing was compared");
+    norm(a.iter().zip(b).map(|(a, b)| a - b)) / norm(b.iter().copied())
+}
+
+/// Whether `got` lies within `bound` of `want`; and that it is refused once it is moved by twice the bound, or lost.
+fn hold(name: &str, got: &[f64], want: &[f64], bound: f64) {
+    let error = distance(got, want);
+    assert!(error <= bound, "{name}: error {error:.3e} exceeds {bound:.1e}");
+    // The error that is there may point the other way: one of both signs must leave the bound.
+    let moved = |by: f64| got.iter().zip(want).map(|(x, w)| x + by * w).collect::<Vec<_>>();
+    let worst = distance(&moved(2.0 * bound), want).max(distance(&moved(-2.0 * bound), want));
+    assert!(worst > bound, "{name}: accepted what is wrong by twice the bound");
+    let mut lost = got.to_vec();
+    lost[0] = f64::NAN;
+    assert!(!(distance(&lost, want) <= bound), "{name}: accepted NaN");
+}
+
+/// The standard mesh in `f32` at `points` against the sums over pairs.
+fn agrees(name: &str, points: &[f64], dims: usize, charges: Option<&[f64]>, kernel: Kernel, step: usize) {
+    agrees_within(STANDARD_ERROR, name, points, dims, charges, kernel, step);
+}
+
+fn agrees_within(
+    bound: f64,
+    name: &str,
+    points: &[f64],
+    dims: usize,
+    charges: Option<&[f64]>,
+    kernel: Kernel,
+    step: usize,
+) {
+    let points = rounded(points);
+    let charges = charges.map(rounded);
+    let want = exact(&points, dims, charges.as_deref(), kernel, step);
+    let mut mesh = kernel.mesh::<f32>(dims, Resolution::STANDARD);
+    let (got, z) = by_mesh(&mut mesh, &points, dims, charges.as_deref(), step);
+    hold(&format!("{name}, force"), &got.force, &want.force, bound);
+    hold(&format!("{name}, potential"), &got.phi, &want.phi, bound);
+    if step == 1 {
+        let charge = |i: usize| charges.as_ref().map_or(1.0, |c| c[i]);
+        let total: f64 = want.phi.iter().enumerate().map(|(i, phi)| charge(i) * phi).sum();
+        hold(&format!("{name}, Z"), &[z], &[total], Z_ERROR);
+    }
+}
+
+fn matches_sums_over_pairs(dims: usize, kernel: Kernel, extents: &[f64]) {
+    let n = 3000;
+    for &extent in extents {
+        let points = cube(n, dims, extent, 3);
+        let name = |charge| format!("{kernel:?} in {dims}-D, extent {extent}, {charge} charges");
+        agrees(&name("unit"), &points, dims, None, kernel, 1);
+        agrees(&name("random"), &points, dims, Some(&charges(n)), kernel, 7);
+    }
+}
+
+#[test]
+fn matches_sums_over_pairs_in_the_plane() {
+    for kernel in KERNELS {
+        matches_sums_over_pairs(2, kernel, &[1e-3, 1e-2, 0.1, 1.0, 10.0, 30.0, 100.0]);
+    }
+    matches_sums_over_pairs(2, Kernel::Student(1.0), &[300.0]);
+}
+
+#[test]
+fn matches_sums_over_pairs_in_space() {
+    for kernel in KERNELS {
+        matches_sums_over_pairs(3, kernel, &[1e-3, 0.1, 3.0, 15.0]);
+    }
+    matches_sums_over_pairs(3, Kernel::Student(1.0), &[30.0]);
+}
+
+#[test]
+#[ignore = "100,000 points on grids of some 3072²: seconds"]
+fn matches_sums_over_pairs_on_a_map_1000_wide() {
+    for kernel in KERNELS {
+        agrees(&format!("{kernel:?}, 1000 wide"), &cube(100_000, 2, 1000.0, 5), 2, None, kernel, 100);
+    }
+}
+
+#[test]
+fn the_fine_resolution_keeps_its_promise() {
+    for kernel in KERNELS {
+        for extent in [1.0, 30.0, 100.0] {
+            let points = rounded(&cube(4000, 2, extent, 11));
+            let want = exact(&points, 2, None, kernel, 5);
+            let (got, _) = by_mesh(&mut kernel.mesh::<f32>(2, Resolution::FINE), &points, 2, None, 5);
+            hold(&format!("{kernel:?}, extent {extent}"), &got.force, &want.force, FINE_ERROR);
+        }
+    }
+}
+
+#[test]
+fn any_profile_will_do() {
+    // A kernel that has no far part to split off is padded to twice the map instead, and errs alike.
+    let profile = |d2: f64| -d2 / (1.0 + d2);
+    assert!(profile.far(1.0, 1.0).is_none());
+    let points = cube(2000, 2, 60.0, 1);
+    let want = exact(&points, 2, None, Kernel::Student(1.0), 3);
+    let (whole, _) = by_mesh(&mut Mesh::<f64>::new(profile, 2, Resolution::STANDARD, LIMIT), &points, 2, None, 3);
+    hold("whole", &whole.force, &want.force, STANDARD_ERROR);
+    let (split, _) = by_mesh(&mut Kernel::Student(1.0).mesh::<f64>(2, Resolution::STANDARD), &points, 2, None, 3);
+    hold("split against whole", &split.force, &whole.force, 0.05 * STANDARD_ERROR);
+}
+
+#[test]
+fn boundary_cases() {
+    for kernel in KERNELS {
+        for dims in [2, 3] {
+            let check_within = |bound: f64, what: &str, points: &[f64]| {
+                agrees_within(bound, &format!("{kernel:?} in {dims}-D, {what}"), points, dims, None, kernel, 1);
+            };
+            let check = |what: &str, points: &[f64]| check_within(STANDARD_ERROR, what, points);
+            let cell = cube(1000, dims, 0.1, 2);
+            check("all in what is one cell of a wide map", &cell);
+            let mut bulk = cube(1000, dims, 3.0, 2);
+            bulk.extend(vec![30.0; dims]);
+            check("one far away", &bulk);
+            let wide = if dims == 2 { 200.0 } else { 40.0 };
+            let (one, other) = (cube(800, dims, 3.0, 4), cube(800, dims, 3.0, 5));
+            let moved = |axes: usize| {
+                let by = |(at, x): (usize, &f64)| if at % dims < axes { x + wide } else { *x };
+                one.iter().copied().chain(other.iter().enumerate().map(by)).collect::<Vec<_>>()
+            };
+            check("two clusters at opposite corners", &moved(dims));
+            // Where a grid that is padded too little would let them meet.
+            check("two clusters at the ends of an axis", &moved(1));
+            // Thinner than a cell: forces along it nearly cancel and what the cell makes of them does not.
+            check_within(
+                5.0 * STANDARD_ERROR,
+                "a line",
+                &cube(500, 1, 25.0, 3).iter().flat_map(|&x| vec![x; dims]).collect::<Vec<_>>(),
+            );
+            check("far from the origin", &cube(1000, dims, 20.0, 6).iter().map(|x| x + 5000.0).collect::<Vec<_>>());
+            for n in [2, 3, 4] {
+                check(&format!("{n} points"), &cube(n, dims, 1.5, n as u64));
+            }
+        }
+    }
+}
+
+#[test]
+fn one_point_and_coincident_points_feel_no_force() {
+    for dims in [2, 3] {
+        for n in [0, 1, 5, 1000] {
+            let mut mesh = Kernel::Student(1.0).mesh::<f32>(dims, Resolution::STANDARD);
+            let (field, z) = by_mesh(&mut mesh, &vec![0.25; n * dims], dims, None, 1);
+            let pairs = (n * n) as f64 - n as f64;
+            assert!((z - pairs).abs() <= 1e-5 * pairs.max(1.0), "{n} points: Z = {z}");
+            assert!(field.force.iter().all(|f| f.abs() <= 1e-5 * n as f64), "{n} points: {:?}", field.force);
+        }
+    }
+}
+
+#[test]
+fn a_map_too_wide_is_an_error_that_says_what_it_takes() {
+    let mut mesh = Kernel::Student(1.0).mesh::<f32>(2, Resolution::STANDARD);
+    let (mut phi, mut force) = (vec![0.0; 3], vec![0.0; 6]);
+    for wide in [1e6, 1e15, 3e38] {
+        let error = mesh.evaluate(&[0.0, 0.0, 1.0, 0.5, wide, wide], None, &mut phi, &mut force).unwrap_err();
+        let MeshError::TooLarge { bytes, limit, extent } = error else { panic!("{error}") };
+        assert!(bytes > limit && limit == LIMIT.into() && extent > 0.9 * wide as f64, "{error}");
+    }
+    for bad in [f32::NAN, f32::INFINITY] {
+        let error = mesh.evaluate(&[0.0, 0.0, 1.0, bad, 2.0, 0.0], None, &mut phi, &mut force).unwrap_err();
+        assert_eq!(error, MeshError::NotFinite);
+    }
+    // And it goes on working.
+    mesh.evaluate(&[0.0, 0.0, 1.0, 0.5, 2.0, 0.0], None, &mut phi, &mut force).unwrap();
+    assert!(phi.iter().all(|x| x.is_finite() && *x > 0.0));
+}
+
+#[test]
+fn the_error_falls_at_the_order_of_the_spline() {
+    // In f64, where spacings are small against the kernel: a spline of order p has degree p − 1, so that its gradient
+    // errs by h^(p−1) at least.
+    let points = cube(3000, 2, 20.0, 9);
+    let kernel = Kernel::Student(1.0);
+    let want = exact(&points, 2, None, kernel, 5);
+    for order in [3, 4, 5, 6] {
+        let error = |spacing| {
+            let mut mesh = kernel.mesh::<f64>(2, Resolution { order, spacing });
+            distance(&by_mesh(&mut mesh, &points, 2, None, 5).0.force, &want.force)
+        };
+        let (wide, narrow) = (error(0.2), error(0.1));
+        let rate = (wide / narrow).log2();
+        assert!(rate > order as f64 - 1.3, "order {order}: {wide:.2e} at 0.2, {narrow:.2e} at 0.1, rate {rate:.2}");
+    }
+}
+
+#[test]
+fn forces_sum_to_nothing() {
+    for dims in [2, 3] {
+        for extent in [1e-3, 1.0, 20.0, 60.0] {
+            let points = cube(5000, dims, extent, 8);
+            let mut mesh = Kernel::Student(1.0).mesh::<f32>(dims, Resolution::STANDARD);
+            let force = by_mesh(&mut mesh, &points, dims, None, 1).0.force;
+            let bound = 2e-4 * force.iter().map(|f| f.abs()).sum::<f64>();
+            for d in 0..dims {
+                let sum: f64 = force.iter().skip(d).step_by(dims).sum();
+                assert!(sum.abs() <= bound, "{dims}-D, extent {extent}: {sum:.2e}, allowed {bound:.2e}");
+                assert!((sum.abs() + 2.0 * bound) > bound);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_same_bytes_for_any_number_of_threads_and_any_history() {
+    for dims in [2, 3] {
+        let n = 30_000;
+        let points: Vec<f32> = narrow(&cube(n, dims, if dims == 2 { 60.0 } else { 20.0 }, 12));
+        let charge: Vec<f32> = narrow(&charges(n));
+        let run = |threads: usize, mesh: &mut Mesh<f32>| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let (mut phi, mut force) = (vec![f32::NAN; n], vec![f32::NAN; n * dims]);
+            let z = pool.install(|| mesh.evaluate(&points, Some(&charge), &mut phi, &mut force).unwrap());
+            let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+            (bits(&phi), bits(&force), z.to_bits())
+        };
+        let mut mesh = Kernel::Student(1.0).mesh::<f32>(dims, Resolution::STANDARD);
+        let first = run(1, &mut mesh);
+        assert!(first == run(2, &mut mesh), "{dims}-D: two threads, used mesh");
+        assert!(first == run(3, &mut mesh), "{dims}-D: three threads, used mesh");
+        // Other points in between, on another grid.
+        let half: Vec<f32> = points[..n / 2 * dims].iter().map(|x| x * 0.1).collect();
+        mesh.evaluate(&half, None, &mut vec![0.0; n / 2], &mut vec![0.0; n / 2 * dims]).unwrap();
+        assert!(first == run(2, &mut mesh), "{dims}-D: after other points");
+        // The comparison sees a single bit.
+        let mut other = first.clone();
+        other.1[5] ^= 1;
+        assert!(first != other);
+    }
+}
+
+#[test]
+fn several_charges_at_one_placement() {
+    let n = 2000;
+    let points: Vec<f32> = narrow(&cube(n, 2, 40.0, 13));
+    let charge: Vec<f32> = narrow(&charges(n));
+    let mut mesh = Kernel::Student(1.0).mesh::<f32>(2, Resolution::STANDARD);
+    mesh.place(&points).unwrap();
+    let field = |mesh: &mut Mesh<f32>, charges: Option<&[f32]>| {
+        let (mut phi, mut force) = (vec![f32::NAN; n], vec![f32::NAN; 2 * n]);
+        mesh.field(charges, &mut phi, &mut force);
+        (phi, force)
+    };
+    let unit = field(&mut mesh, None);
+    let charged = field(&mut mesh, Some(&charge));
+    assert_ne!(unit, charged);
+    let (mut phi, mut force) = (vec![f32::NAN; n], vec![f32::NAN; 2 * n]);
+    mesh.evaluate(&points, Some(&charge), &mut phi, &mut force).unwrap();
+    assert_eq!(charged, (phi, force));
+    // Unit charges given one by one are unit charges.
+    assert_eq!(unit, field(&mut mesh, Some(&vec![1.0; n])));
+}
