@@ -146,6 +146,20 @@ fn rows_are_full_for_identical_points() {
     }
 }
 
+/// Rows that occur so often that meeting all of their like would take minutes, each also beside other points.
+#[test]
+fn many_identical_rows_take_no_longer() {
+    let mut points = mixture(150_000, 4, 20, 11);
+    let first = points.row(0).to_owned();
+    for i in 0..110_000 {
+        points.row_mut(i).assign(&first);
+    }
+    let neighbors = inverted(points.view(), 10, &Recall::default(), 0);
+    check(points.view(), &neighbors, 10);
+    let found = recall(points.view(), &neighbors, 300, 1);
+    assert!(found >= 0.95, "{found}");
+}
+
 #[test]
 fn rows_are_full_where_distances_overflow() {
     let points = mixture(500, 4, 5, 1).mapv(|x| x * 1e30);
