@@ -107,7 +107,6 @@ fn recall_meets_the_wish() {
             let neighbors = inverted(points.view(), k, &Recall { wish }, 0);
             check(points.view(), &neighbors, k);
             let found = recall(points.view(), &neighbors, 600, 1);
-            println!("{name}, k = {k}: wish {wish}, found {found:.4}");
             assert!(found >= wish, "{name}, k = {k}: recall {found} < {wish}");
         }
     }
