@@ -676,10 +676,12 @@ fn help_fits_and_is_complete() {
     for listed in extensions.chain(samples).chain(writers) {
         assert!(long.stdout.contains(&listed), "{listed} is not in the help");
     }
+    // The values of an option are listed as `- value: …`, and may speak of other options.
+    let names_option = |line: &str| line.starts_with('-') && !line.starts_with("- ");
     let named = |text: &str| -> Vec<String> {
-        let words =
-            text.lines().filter_map(|line| line.trim_start().starts_with('-').then(|| line.split("--").nth(1))?);
-        words.map(|rest| rest.split([' ', '<']).next().expect("a word").to_owned()).collect()
+        let lines = text.lines().map(str::trim_start).filter(|line| names_option(line));
+        let words = lines.filter_map(|line| line.split("--").nth(1)?.split([' ', '<']).next());
+        words.map(str::to_owned).collect()
     };
     assert_eq!(named(&short.stdout), named(&long.stdout));
     assert!(named(&long.stdout).len() > 20);
