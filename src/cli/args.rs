@@ -219,7 +219,7 @@ pub enum FieldChoice {
     Auto,
     /// All pairs.
     Exact,
-    /// A mesh that follows the map: fast, with an error that --accuracy bounds.
+    /// A mesh that follows the map: fast, with a bounded error.
     Mesh,
 }
 
