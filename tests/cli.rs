@@ -355,7 +355,8 @@ fn names_that_are_not_utf8_do_no_harm() {
 #[test]
 fn awkward_data_make_finite_maps() {
     let folder = Folder::new();
-    let tables: &[(&str, usize, &dyn Fn(usize, usize) -> f64)] = &[
+    type Value<'a> = &'a dyn Fn(usize, usize) -> f64;
+    let tables: &[(&str, usize, Value)] = &[
         ("four points", 4, &value),
         ("five points", 5, &value),
         ("a constant column", 40, &|i, m| if m == 1 { 7.0 } else { value(i, m) }),
@@ -533,6 +534,23 @@ fn planned<'a>(plan: &'a str, key: &str) -> Option<&'a str> {
         None => (plan.split("\n[").next()?, key),
     };
     section.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(" = "))
+}
+
+#[test]
+#[cfg_attr(not(target_os = "linux"), ignore = "elsewhere the system keeps no peak")]
+fn the_plan_predicts_the_peak_of_memory() {
+    let folder = Folder::new();
+    folder.write("data.npy", npy("<f4", 12_000, 60, (0..12_000 * 60).map(|i| value(i / 60, i % 60) as f32)));
+    // Lists and mesh, then all pairs: different stages set the peak.
+    for options in [["--knn", "inverted", "--field", "mesh"], ["--knn", "exact", "--field", "exact"]] {
+        let arguments =
+            ["embed", "data.npy", "-o", "map.npy", "--report", "report.json", "--iterations", "3", "--device", "cpu"];
+        folder.done(&[&arguments[..], &options].concat());
+        let report = folder.report();
+        let number = |key: &str| find(&report, key).and_then(Value::as_f64).unwrap_or(f64::NAN);
+        let ratio = number("plan.memory.host") / number("peak_bytes.host");
+        assert!((0.8..1.25).contains(&ratio), "{options:?}: planned {ratio} of what was used");
+    }
 }
 
 #[test]
