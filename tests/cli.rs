@@ -355,8 +355,8 @@ fn names_that_are_not_utf8_do_no_harm() {
 #[test]
 fn awkward_data_make_finite_maps() {
     let folder = Folder::new();
-    type Value<'a> = &'a dyn Fn(usize, usize) -> f64;
-    let tables: &[(&str, usize, Value)] = &[
+    type Cell<'a> = &'a dyn Fn(usize, usize) -> f64;
+    let tables: &[(&str, usize, Cell)] = &[
         ("four points", 4, &value),
         ("five points", 5, &value),
         ("a constant column", 40, &|i, m| if m == 1 { 7.0 } else { value(i, m) }),
