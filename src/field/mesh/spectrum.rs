@@ -24,8 +24,8 @@ pub(super) fn deconvolved(size: [usize; 3], h: f64, order: usize, kernel: impl F
         }
     });
     // Each step transforms the last axis and brings it to the front: after three the order is the first again.
-    for axis in 0..3 {
-        values = even_transform(&values, size[axis], order);
+    for n in size {
+        values = even_transform(&values, n, order);
     }
     values
 }
