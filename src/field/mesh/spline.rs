@@ -96,14 +96,14 @@ pub(super) fn coefficients(order: usize) -> Vec<Vec<f64>> {
     lower
 }
 
-/// The spline's spectrum on the grid: Σ_m M_p(m) cos(mθ), the spline centred on a node. It is what interpolation on
+/// The spline's spectrum on the grid: θ ↦ Σ_m M_p(m) cos(mθ), the spline centred on a node. It is what interpolation on
 /// nodes must divide by; positive for every θ.
-pub(super) fn sampled_spectrum(order: usize, theta: f64) -> f64 {
+pub(super) fn sampled_spectrum(order: usize) -> impl Fn(f64) -> f64 {
     let f = if order.is_multiple_of(2) { 0.0 } else { 0.5f64 };
-    let weight = |c: &[f64]| c.iter().rev().fold(0.0, |sum, &c| sum * f + c);
-    (coefficients(order).iter().enumerate())
-        .map(|(l, c)| weight(c) * ((f + order as f64 / 2.0 - 1.0 - l as f64) * theta).cos())
-        .sum()
+    let nodes: Vec<(f64, f64)> = (coefficients(order).iter().enumerate())
+        .map(|(l, c)| (f + order as f64 / 2.0 - 1.0 - l as f64, c.iter().rev().fold(0.0, |sum, &c| sum * f + c)))
+        .collect();
+    move |theta| nodes.iter().map(|(away, weight)| weight * (away * theta).cos()).sum()
 }
 
 /// The autocorrelations A_m(f) = Σ_a w_a w_{a+m} (twice that for m > 0, for −m), as polynomials in q = f(1 − f):
