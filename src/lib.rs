@@ -1,6 +1,28 @@
 //! nearfield turns high-dimensional data into a map of points, on any GPU that speaks Vulkan, Metal or DX12, and on
 //! the CPU where there is none.
 //!
+//! A map from the library, as the command line makes it:
+//!
+//! ```
+//! use nearfield::data::Dataset;
+//! use nearfield::plan::{Plan, Settings, Shape};
+//!
+//! // Two groups of forty points in eight dimensions.
+//! let points = ndarray::Array2::from_shape_fn((80, 8), |(i, c)| ((i * 7 + c * 3) % 11) as f32 + 50.0 * (i % 2) as f32);
+//! let data = Dataset { name: "two groups".into(), points, labels: None, notes: Vec::new() };
+//! let settings = Settings { iterations: 300, ..Settings::default() };
+//! let shape = Shape { name: &data.name, n: 80, input_dims: 8 };
+//! // `None` is the CPU; an adapter of `nearfield::gpu::adapters` makes a plan for that device.
+//! let plan = Plan::resolve(&settings, shape, None)?;
+//! let done = nearfield::job::run(&plan, &settings, &data, None, None, &mut |_| true)?;
+//! let map = &done.outcome.embedding.points;
+//! assert_eq!(map.dim(), (80, 2));
+//! let apart = (map[[0, 0]] - map[[1, 0]]).hypot(map[[0, 1]] - map[[1, 1]]);
+//! let near = (map[[0, 0]] - map[[22, 0]]).hypot(map[[0, 1]] - map[[22, 1]]);
+//! assert!(apart > near, "points of one group lie nearer than points of two");
+//! # Ok::<(), nearfield::Error>(())
+//! ```
+//!
 //! The modules below are declared in the order in which data flows: each imports those above it and nothing below.
 
 pub mod error;

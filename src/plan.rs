@@ -490,20 +490,26 @@ fn phases(settings: &Settings, n: usize) -> Result<Vec<Phase>> {
     Ok(all.into_iter().filter(|phase| phase.iterations > 0).collect())
 }
 
-/// The peak, from the large arrays that live at the same time.
+/// The peak: the stage with the most large arrays at the same time.
+///
+/// Host, beside the program itself and the input: the search holds the points once more and the neighbours (8 bytes each);
+/// symmetrisation holds neighbours, p (4), their transpose (8) and the joint edges (8 each, about 1.5 for a
+/// neighbour); the descent holds the edges. Device: a tile of squared distances with its queries; or edges, sums and state.
 fn memory(n: usize, columns: usize, pca: Option<usize>, k: usize, dims: usize, device: bool) -> Memory {
+    const PROGRAM: u64 = 12 << 20;
+    const TILE: u64 = 64 << 20;
     let (n, k) = (n as u64, k as u64);
     let searched = pca.unwrap_or(columns) as u64;
-    let input = 4 * n * columns as u64;
-    let reduced = pca.map_or(0, |components| 4 * n * components as u64);
-    // The union of edges holds each edge twice where only one end has it: 1.5 k a row in high dimensions.
+    let input = 4 * n * columns as u64 + pca.map_or(0, |components| 4 * n * components as u64);
     let edges = (3 * n * k / 2).min(n * (n - 1));
-    let conditionals = 12 * n * k;
-    let affinities = 8 * edges + 8 * n;
-    let map = 4 * n * dims as u64;
-    let host = input + reduced + conditionals + affinities + 8 * map;
+    let search = 4 * n * searched + 8 * n * k;
+    let symmetrize = 20 * n * k + 8 * edges + 24 * n;
+    let host = PROGRAM + input + search.max(symmetrize);
+
+    let tile_rows = (TILE / (4 * n)).clamp(1, n);
+    let device_search = 4 * n * searched + tile_rows * (4 * (n + searched) + 8 * k);
     let stride = if dims == 2 { 8 } else { 16 };
-    let device_descent = 4 * stride * n + 16 * n * 16.min(65_536 / n.max(1) + 1) + 8 * edges + 12 * n;
-    let device_search = 4 * n * searched + (64 << 20);
-    Memory { host, device: if device { device_descent.max(device_search) } else { 0 } }
+    let segments = (65_536 / n).clamp(1, n.div_ceil(128));
+    let device_descent = 8 * edges + 4 * n + (4 * stride + 16 * segments + 4) * n;
+    Memory { host, device: if device { device_search.max(device_descent) } else { 0 } }
 }

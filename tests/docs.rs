@@ -63,13 +63,13 @@ fn links_lead_somewhere() {
     assert!(checked > 3, "only {checked} links were checked");
 }
 
-/// The crates of the sections `[dependencies]` and `[dev-dependencies]` of a `Cargo.toml`.
+/// The crates of the sections `[dependencies]`, `[dev-dependencies]` and those of single systems of a `Cargo.toml`.
 fn dependencies(manifest: &str) -> BTreeSet<String> {
     let mut inside = false;
     let mut names = BTreeSet::new();
     for line in manifest.lines() {
         if line.starts_with('[') {
-            inside = line == "[dependencies]" || line == "[dev-dependencies]";
+            inside = line.ends_with("dependencies]");
         } else if let Some((name, _)) = line.split_once(" = ")
             && inside
         {

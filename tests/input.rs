@@ -6,7 +6,7 @@ use half::f16;
 use ndarray::{Array2, array};
 use nearfield::Error;
 use nearfield::data::{Dataset, Labels};
-use nearfield::input::{FEWEST_ROWS, Header, READERS, Request, SAMPLES, Sniff, help, read, read_map};
+use nearfield::input::{FEWEST_ROWS, Header, READERS, Request, SAMPLES, Sniff, read, read_map};
 use npyz::{Order, WriterBuilder};
 use proptest::prelude::*;
 use std::io::Write;
@@ -137,8 +137,7 @@ fn classes(labels: &Option<Labels>) -> (Vec<&str>, &[u32]) {
 // ---- the lists
 
 #[test]
-fn lists_are_sound_and_help_derives_from_them() {
-    let text = help();
+fn lists_are_sound() {
     let mut extensions = extensions();
     assert!(extensions.iter().all(|e| !e.starts_with('.') && e.to_lowercase() == *e));
     extensions.sort_unstable();
@@ -146,10 +145,10 @@ fn lists_are_sound_and_help_derives_from_them() {
     extensions.dedup();
     assert_eq!(extensions.len(), known, "two readers promise one extension");
     for reader in READERS {
-        assert!(text.contains(reader.description) && text.contains(&format!(".{}", reader.extensions[0])), "{text}");
+        assert!(!reader.description.is_empty() && !reader.extensions.is_empty(), "{}", reader.name);
     }
     for sample in SAMPLES {
-        assert!(text.contains(&format!("sample:{}", sample.name)) && !sample.licence.is_empty(), "{text}");
+        assert!(!sample.description.is_empty() && !sample.licence.is_empty(), "{}", sample.name);
         let data = read(&Request::new(&format!("sample:{}", sample.name))).unwrap();
         assert_eq!(data.name, format!("sample:{}", sample.name));
     }

@@ -107,7 +107,6 @@ fn recall_meets_the_wish() {
             let neighbors = inverted(points.view(), k, &Recall { wish }, 0);
             check(points.view(), &neighbors, k);
             let found = recall(points.view(), &neighbors, 600, 1);
-            println!("{name}, k = {k}: wish {wish}, found {found:.4}");
             assert!(found >= wish, "{name}, k = {k}: recall {found} < {wish}");
         }
     }
@@ -145,6 +144,20 @@ fn rows_are_full_for_identical_points() {
         check(points.view(), &neighbors, 90);
         assert_eq!(recall(points.view(), &neighbors, n, 0), 1.0);
     }
+}
+
+/// Rows that occur so often that meeting all of their like would take minutes, each also beside other points.
+#[test]
+fn many_identical_rows_take_no_longer() {
+    let mut points = mixture(150_000, 4, 20, 11);
+    let first = points.row(0).to_owned();
+    for i in 0..110_000 {
+        points.row_mut(i).assign(&first);
+    }
+    let neighbors = inverted(points.view(), 10, &Recall::default(), 0);
+    check(points.view(), &neighbors, 10);
+    let found = recall(points.view(), &neighbors, 300, 1);
+    assert!(found >= 0.95, "{found}");
 }
 
 #[test]

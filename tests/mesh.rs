@@ -139,17 +139,21 @@ fn distance(a: &[f64], b: &[f64]) -> f64 {
     norm(a.iter().zip(b).map(|(a, b)| a - b)) / norm(b.iter().copied())
 }
 
-/// Whether `got` lies within `bound` of `want`; and that it is refused once it is moved by twice the bound, or lost.
+/// Whether `got` lies within `bound` of `want`; NaN does not.
+fn accepts(got: &[f64], want: &[f64], bound: f64) -> bool {
+    distance(got, want) <= bound
+}
+
+/// That `got` is accepted; and that it is refused once it is moved by twice the bound, or lost.
 fn hold(name: &str, got: &[f64], want: &[f64], bound: f64) {
-    let error = distance(got, want);
-    assert!(error <= bound, "{name}: error {error:.3e} exceeds {bound:.1e}");
+    assert!(accepts(got, want, bound), "{name}: error {:.3e} exceeds {bound:.1e}", distance(got, want));
     // The error that is there may point the other way: one of both signs must leave the bound.
     let moved = |by: f64| got.iter().zip(want).map(|(x, w)| x + by * w).collect::<Vec<_>>();
-    let worst = distance(&moved(2.0 * bound), want).max(distance(&moved(-2.0 * bound), want));
-    assert!(worst > bound, "{name}: accepted what is wrong by twice the bound");
+    let both = accepts(&moved(2.0 * bound), want, bound) && accepts(&moved(-2.0 * bound), want, bound);
+    assert!(!both, "{name}: accepted what is wrong by twice the bound");
     let mut lost = got.to_vec();
     lost[0] = f64::NAN;
-    assert!(!(distance(&lost, want) <= bound), "{name}: accepted NaN");
+    assert!(!accepts(&lost, want, bound), "{name}: accepted NaN");
 }
 
 /// The standard mesh in `f32` at `points` against the sums over pairs.
@@ -331,11 +335,11 @@ fn forces_sum_to_nothing() {
             let points = cube(5000, dims, extent, 8);
             let mut mesh = Kernel::Student(1.0).mesh::<f32>(dims, Resolution::STANDARD);
             let force = by_mesh(&mut mesh, &points, dims, None, 1).0.force;
-            let bound = 2e-4 * force.iter().map(|f| f.abs()).sum::<f64>();
+            // One force of average size left out of the 5000 would be seen.
+            let bound = 2e-4 * force.iter().map(|f| f.abs()).sum::<f64>() / dims as f64;
             for d in 0..dims {
                 let sum: f64 = force.iter().skip(d).step_by(dims).sum();
                 assert!(sum.abs() <= bound, "{dims}-D, extent {extent}: {sum:.2e}, allowed {bound:.2e}");
-                assert!((sum.abs() + 2.0 * bound) > bound);
             }
         }
     }

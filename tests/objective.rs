@@ -114,7 +114,7 @@ fn three_points_by_hand() {
     let slope = slope(&affinities, map.view());
     // 4 Σ_j (p − q) w (y_i − y_j)
     close(slope[[2, 1]], 4.0 * 2.0 * (0.1 - far / z) * far * 2.0);
-    close(slope[[0, 0]], 4.0 * ((0.3 - near / z) * near * -1.0 + (0.1 - far / z) * far * -0.5));
+    close(slope[[0, 0]], 4.0 * ((0.1 - far / z) * far * -0.5 - (0.3 - near / z) * near));
 }
 
 #[test]

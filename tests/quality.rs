@@ -13,7 +13,7 @@ use nearfield::kernel::Student;
 use nearfield::knn::{self, Metric};
 use nearfield::objective::loss::cross;
 use nearfield::objective::{entropy, forward_kl};
-use nearfield::plan::{Plan, Settings, Shape};
+use nearfield::plan::{Field, Plan, Settings, Shape};
 use nearfield::{affinity, job, score};
 
 /// The exact gradients of openTSNE's optimiser reach 0.741, openTSNE itself 0.756 (assets/golden/README.md).
@@ -84,6 +84,16 @@ fn the_digits_map_well_on_every_backend() {
         assert!((objective - on_gpu).abs() <= 1e-4 * on_gpu, "the job reports {objective}, its map has {on_gpu}");
         assert!((on_cpu - on_gpu).abs() <= 0.02 * on_cpu, "CPU {on_cpu}, {} {on_gpu}", gpu.adapter().name);
     });
+}
+
+#[test]
+fn the_mesh_gives_as_good_a_map_as_all_pairs() {
+    let digits = golden::digits();
+    let judge = Judge::new(&digits);
+    let (map, objective) = run(&digits, &Settings { field: Field::Mesh, ..Settings::default() }, None);
+    let judged = judge.passes(&map).unwrap_or_else(|why| panic!("mesh: {why}"));
+    // The job's own number uses the mesh's Z.
+    assert!((objective - judged).abs() <= 2e-3 * judged, "the job reports {objective}, its map has {judged}");
 }
 
 #[test]

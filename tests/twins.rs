@@ -294,6 +294,13 @@ fn attraction_is_within_its_bound() {
             let cpu = attraction(&narrow_edges, narrow(&map).view(), Student);
             within(&name, cpu.as_slice().expect("standard"), want.as_slice().expect("standard"), &bound)
                 .expect("in f32");
+            if let Some(gathered) = Gathered::new(&narrow_edges).filter(|_| dims == 2) {
+                let map = narrow(&map);
+                let mut pull = vec![[f32::NAN; 2]; n];
+                gathered.attraction(map.as_slice().expect("standard").as_chunks().0, &mut pull);
+                let want = want.as_slice().expect("standard");
+                within(&name, pull.as_flattened(), want, &bound).expect("gathered");
+            }
         }
     };
     on_each(Options::default(), check);

@@ -215,11 +215,11 @@ pub enum KnnChoice {
 /// `--field`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum FieldChoice {
-    /// All pairs below 4,000 points or on a GPU, a mesh beyond on the CPU.
+    /// All pairs below 2,500 points or on a GPU, a mesh beyond on the CPU.
     Auto,
     /// All pairs.
     Exact,
-    /// A mesh that follows the map: fast, with an error that --accuracy bounds.
+    /// A mesh that follows the map: fast, with a bounded error.
     Mesh,
 }
 

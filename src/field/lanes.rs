@@ -110,7 +110,7 @@ fn in_lanes<T: Real>(a: &[T], term: impl Fn(T, T) -> T, b: &[T]) -> T {
     let mut half = LANES / 2;
     while half > 0 {
         for l in 0..half {
-            lanes[l] = lanes[l] + lanes[l + half];
+            lanes[l] += lanes[l + half];
         }
         half /= 2;
     }

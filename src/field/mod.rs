@@ -39,8 +39,9 @@ pub enum Method {
     Mesh(mesh::Resolution),
 }
 
-/// Points from which the mesh takes less time than all pairs on the CPU (benches/README.md).
-pub const MESH_FROM: usize = 4_000;
+/// Points from which the mesh is taken on the CPU where nothing else is asked for. It takes less time than all pairs from
+/// about 1,000 points on (benches/README.md); up to this many, exact sums take a second or two and leave nothing to doubt.
+pub const MESH_FROM: usize = 2_500;
 
 /// What a method came to in a descent.
 #[derive(Debug, Clone, PartialEq)]

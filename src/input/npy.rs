@@ -316,7 +316,7 @@ mod tests {
             assert!(!entries.fortran_order, "{text}");
             assert_eq!(entries.shape, [3, 4], "{text}");
         }
-        assert_eq!(Entries::parse("{'descr': '|b1', 'fortran_order': True, 'shape': ()}").unwrap().shape, []);
+        assert_eq!(Entries::parse("{'descr': '|b1', 'fortran_order': True, 'shape': ()}").unwrap().shape, [0u64; 0]);
         for text in ["", "{", "{'descr': '<f4'}", "{'shape': (-1,)}", "{'shape': (99999999999999999999,)}", "[[[[[["] {
             assert!(Entries::parse(text).is_err(), "{text}");
         }

@@ -11,8 +11,8 @@
 //! |x|² + |y|² − 2x·y loses every digit far from the origin.
 //!
 //! - [`exact`] compares all pairs: O(N²M) time, O(Nk) memory.
-//! - [`inverted`] compares each point with the cells around it, some ten thousand points and more: most of the
-//!   neighbours, in a small part of the time. [`recall`] measures which part was found.
+//! - [`inverted()`] compares each point with the cells around it, some ten thousand points and more: most of the
+//!   neighbours, in a small part of the time. [`recall()`] measures which part was found.
 
 pub mod inverted;
 mod kmeans;

@@ -8,7 +8,8 @@
 use super::lanes::{Lane, ROWS, difference, products_4, products_6, squares_4, stride};
 use crate::real::{LANES, vectorized};
 
-/// Queries in a tile: four registers of lanes share the list of cells, its order and the points in the nearest cache.
+/// Queries in a tile. They share the order of the cells, and a cell's points once they are in the cache: with 64 queries
+/// the cells of GloVe come from memory so often that the search takes half as long again.
 pub(super) const TILE: usize = 16 * LANES;
 /// A cell with more points is stored as several lists of one centroid, which bounds a tile's smallest work: many
 /// identical rows would all meet each other.
@@ -17,7 +18,7 @@ const LIST: usize = 512;
 const CELLS_AT_ONCE: usize = 48;
 /// A cell counts as near where its centroid is not farther than this multiple of the squared distance from the
 /// query's own centroid: dense clumps, smaller than a cell, that a boundary of cells cuts.
-pub(super) const BOUNDARY: f32 = 1.1;
+const BOUNDARY: f32 = 1.1;
 
 /// Points sorted by cell.
 pub(super) struct Lists<'a> {
@@ -296,7 +297,7 @@ impl Tile {
             let mut farthest = 0.0f32;
             for &q in queries {
                 let (b, l) = (q as usize / LANES, q as usize % LANES);
-                self.learn(q as usize, reach);
+                self.learn::<SLOWLY>(q as usize, reach);
                 farthest = farthest.max((2.0 * self.halves[b][l]).sqrt() + self.limits[b][l].sqrt());
             }
             // The triangle inequality: no query reaches a cell as far as this, or any later one.
@@ -311,14 +312,14 @@ impl Tile {
                     let first = self.first_limit(lists, cells, q as usize);
                     self.limits[q as usize / LANES][q as usize % LANES] = first;
                 }
-                self.visit::<SLOWLY>(lists, cells, f32::INFINITY);
+                self.visit::<SLOWLY>(lists, cells, reach, true);
                 self.met = self.limits;
                 for &q in queries {
                     self.shrink(q as usize);
-                    self.learn(q as usize, reach);
+                    self.learn::<SLOWLY>(q as usize, reach);
                 }
             }
-            self.visit::<SLOWLY>(lists, cells, reach);
+            self.visit::<SLOWLY>(lists, cells, reach, false);
             if chunk == 0 {
                 self.met = [[f32::NEG_INFINITY; LANES]; TILE / LANES];
             }
@@ -327,15 +328,15 @@ impl Tile {
 
     /// Takes over the bound of a query: how far it reaches.
     #[inline(always)]
-    fn learn(&mut self, q: usize, reach: f32) {
+    fn learn<const SLOWLY: bool>(&mut self, q: usize, reach: f32) {
         let (b, l) = (q / LANES, q % LANES);
-        self.limits[b][l] = limit(self.bounds[q], reach, self.boundaries[b][l]);
+        self.limits[b][l] = limit::<SLOWLY>(self.bounds[q], reach, self.boundaries[b][l]);
         self.roots[b][l] = (2.0 * self.bounds[q]).max(0.0).sqrt();
     }
 
-    /// Some cells, each met by the queries that reach it and have not met it.
+    /// Some cells, each met by the queries that reach it and have not met it; `first` keeps the limits as they are.
     #[inline(always)]
-    fn visit<const SLOWLY: bool>(&mut self, lists: &Lists, cells: &[(f32, u32)], reach: f32) {
+    fn visit<const SLOWLY: bool>(&mut self, lists: &Lists, cells: &[(f32, u32)], reach: f32, first: bool) {
         let mut meeting = [0u16; TILE];
         for (c, &(_, list)) in cells.iter().enumerate() {
             let radius = lists.radii[list as usize];
@@ -363,9 +364,9 @@ impl Tile {
             }
             if n_meeting > 0 {
                 self.meet::<SLOWLY>(lists, list as usize, &meeting[..n_meeting]);
-                if reach < f32::INFINITY {
+                if !first {
                     for &q in &meeting[..n_meeting] {
-                        self.learn(q as usize, reach);
+                        self.learn::<SLOWLY>(q as usize, reach);
                     }
                 }
             }
@@ -409,7 +410,7 @@ impl Tile {
                     let square = cells[first + c].0;
                     let d2 = &mut self.d2[(first + c) * (TILE / LANES) + b];
                     for l in 0..LANES {
-                        d2[l] = sums[l].mul_add(2.0, square);
+                        d2[l] = sums[l].mul_add(2.0, square).max(0.0);
                     }
                 }
             }
@@ -506,8 +507,18 @@ impl Tile {
 
 /// The squared distance of a centroid below which a query meets its cell.
 #[inline(always)]
-fn limit(bound: f32, reach: f32, boundary: f32) -> f32 {
-    if bound == f32::INFINITY || reach == f32::INFINITY { f32::INFINITY } else { boundary.max(reach * 2.0 * bound) }
+fn limit<const SLOWLY: bool>(bound: f32, reach: f32, boundary: f32) -> f32 {
+    if bound == f32::INFINITY {
+        f32::INFINITY
+    } else if if SLOWLY { bound <= 0.0 } else { boundary > 2.0 * BOUNDARY * CANCELLATION * 2.0 * bound } {
+        // Nothing is nearer than identical rows; and what products blur is searched for again, slowly. Either way more
+        // cells would be in vain, and there may be many: those of a row that occurs a hundred thousand times.
+        0.0
+    } else if reach == f32::INFINITY {
+        f32::INFINITY
+    } else {
+        boundary.max(reach * 2.0 * bound)
+    }
 }
 
 /// Bits that compare as the numbers do.

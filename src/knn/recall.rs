@@ -44,28 +44,27 @@ pub fn recall(points: ArrayView2<f32>, neighbors: &Neighbors<f32>, sample: usize
         })
         .collect();
     // [sample, k] how many other points lie below each of them and not below the one before.
-    let below = points
-        .par_chunks(CHUNK * m)
+    let part_rows = n.div_ceil(2 * rayon::current_num_threads()).next_multiple_of(CHUNK);
+    let parts: Vec<Vec<u32>> = points
+        .par_chunks(part_rows * m)
         .enumerate()
-        .fold(
-            || vec![0u32; sampled.len() * k],
-            |mut below, (c, chunk)| {
+        .map(|(part, points)| {
+            let first = part * part_rows;
+            let mut below = vec![0u32; sampled.len() * k];
+            for (c, chunk) in points.chunks(CHUNK * m).enumerate() {
                 vectorized(
                     #[inline(always)]
-                    || count(chunk, c * CHUNK, m, &sampled, &given, |q| row(sampled[q]), &mut below, k),
+                    || count(chunk, first + c * CHUNK, m, &sampled, &given, |q| row(sampled[q]), &mut below, k),
                 );
-                below
-            },
-        )
-        .reduce(
-            || vec![0u32; sampled.len() * k],
-            |mut a, b| {
-                for (a, b) in a.iter_mut().zip(b) {
-                    *a += b;
-                }
-                a
-            },
-        );
+            }
+            below
+        })
+        .collect();
+    // Counts: exact in any grouping.
+    let mut below = vec![0u32; sampled.len() * k];
+    for part in &parts {
+        below.iter_mut().zip(part).for_each(|(all, part)| *all += part);
+    }
     let mut hits = 0;
     for (given, below) in given.iter().zip(below.chunks_exact(k)) {
         let mut nearer = 0;

@@ -5,20 +5,23 @@
 //! of their indices whatever the number of threads; to gather, a task owns a run and walks down the strips, so that
 //! it reads the grid in order and writes within its own piece of the output.
 
-use crate::real::{Real, vectorized};
+use crate::real::{LANES, Real, vectorized};
 use rayon::prelude::*;
 
 /// Points a run: a run's share of coordinates and results stays in the second-level cache, and a strip still gets some
 /// hundred points of each.
 pub(super) const RUN: usize = 8192;
 
-/// Points on the grid: see the module. Its vectors are [n] in runs, sorted by strip within each run.
+/// Points on the grid: see the module. Every run, the last one too, takes [`RUN`] places; those left over are filled
+/// up to whole blocks of [`LANES`] with a point at node 0.
 pub(super) struct Placement<T> {
-    /// [n] the first node a point touches.
+    /// How many points there are.
+    pub(super) n: usize,
+    /// [runs, RUN] the first node a point touches.
     pub(super) base: Vec<u32>,
-    /// [n, d] fractions within the cell.
+    /// [runs, d, RUN] fractions within the cell.
     pub(super) fraction: Vec<T>,
-    /// [n] which point it is.
+    /// [runs, RUN] which point it is.
     pub(super) index: Vec<u32>,
     /// [runs, strips + 1] where the strips start within a run.
     starts: Vec<u32>,
@@ -44,18 +47,19 @@ pub(super) struct Frame<T> {
 
 impl<T: Real> Placement<T> {
     pub(super) fn new() -> Self {
-        Self { base: Vec::new(), fraction: Vec::new(), index: Vec::new(), starts: Vec::new(), strips: 0 }
+        Self { n: 0, base: Vec::new(), fraction: Vec::new(), index: Vec::new(), starts: Vec::new(), strips: 0 }
     }
 
     /// Sorts `points`, [n, D], all of them within the frame.
     pub(super) fn place<const D: usize>(&mut self, points: &[T], frame: &Frame<T>) {
         let n = points.len() / D;
         let strips = frame.occupied[0].div_ceil(frame.strip);
-        self.strips = strips;
-        self.base.resize(n, 0);
-        self.index.resize(n, 0);
-        self.fraction.resize(n * D, T::default());
-        self.starts.resize(n.div_ceil(RUN) * (strips + 1), 0);
+        let runs = n.div_ceil(RUN);
+        (self.n, self.strips) = (n, strips);
+        self.base.resize(runs * RUN, 0);
+        self.index.resize(runs * RUN, 0);
+        self.fraction.resize(runs * RUN * D, T::default());
+        self.starts.resize(runs * (strips + 1), 0);
         let axes: [usize; D] = std::array::from_fn(|d| d + (3 - D) * d.min(1));
         let last: [u32; D] = std::array::from_fn(|d| (frame.occupied[axes[d]] - frame.order) as u32);
         let steps: [usize; D] = std::array::from_fn(|d| match D - 1 - d {
@@ -72,30 +76,29 @@ impl<T: Real> Placement<T> {
             .for_each_init(
                 || (vec![0u32; RUN], vec![T::default(); RUN * D], vec![0u32; RUN]),
                 |(cell, fractions, strip_of), (((((run, points), base), index), fraction), starts)| {
+                    let n = points.len() / D;
                     vectorized(
                         #[inline(always)]
                         || {
-                            for (((point, cell), fractions), strip_of) in (points.chunks_exact(D))
-                                .zip(&mut *cell)
-                                .zip(fractions.chunks_exact_mut(D))
-                                .zip(&mut *strip_of)
-                            {
-                                let mut at = 0;
-                                for d in 0..D {
+                            for d in 0..D {
+                                let fractions = &mut fractions[d * RUN..][..n];
+                                for (((point, f), cell), strip_of) in
+                                    (points.chunks_exact(D)).zip(fractions).zip(&mut *cell).zip(&mut *strip_of)
+                                {
                                     let v = (point[d] - origin[d]) * per_unit;
                                     let whole = (v.wide() as u32).min(last[d]);
-                                    fractions[d] = v - T::of(whole as f64);
-                                    at += whole * steps[d] as u32;
+                                    *f = v - T::of(whole as f64);
                                     if d == 0 {
                                         *strip_of = whole / strip;
+                                        *cell = whole * steps[0] as u32;
+                                    } else {
+                                        *cell += whole * steps[d] as u32;
                                     }
                                 }
-                                *cell = at;
                             }
                         },
                     );
                     starts.fill(0);
-                    let n = base.len();
                     for &s in &strip_of[..n] {
                         starts[s as usize + 1] += 1;
                     }
@@ -108,7 +111,15 @@ impl<T: Real> Placement<T> {
                         *next += 1;
                         base[to] = cell[i];
                         index[to] = (run * RUN + i) as u32;
-                        fraction[to * D..][..D].copy_from_slice(&fractions[i * D..][..D]);
+                        for d in 0..D {
+                            fraction[d * RUN + to] = fractions[d * RUN + i];
+                        }
+                    }
+                    let block = n.next_multiple_of(LANES);
+                    base[n..block].fill(0);
+                    index[n..block].fill(0);
+                    for d in 0..D {
+                        fraction[d * RUN + n..d * RUN + block].fill(T::default());
                     }
                     // Each start has moved to its strip's end, the next one's start.
                     starts.copy_within(0..strips, 1);
@@ -121,12 +132,10 @@ impl<T: Real> Placement<T> {
         self.strips
     }
 
-    /// The places of strip `strip`'s points, one range a run.
+    /// The places of strip `strip`'s points: each run and a range within it.
     #[inline(always)]
-    pub(super) fn of_strip(&self, strip: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
-        self.starts
-            .chunks_exact(self.strips + 1)
-            .enumerate()
-            .map(move |(run, starts)| run * RUN + starts[strip] as usize..run * RUN + starts[strip + 1] as usize)
+    pub(super) fn of_strip(&self, strip: usize) -> impl Iterator<Item = (usize, std::ops::Range<usize>)> {
+        (self.starts.chunks_exact(self.strips + 1).enumerate())
+            .map(move |(run, starts)| (run, starts[strip] as usize..starts[strip + 1] as usize))
     }
 }

@@ -24,8 +24,8 @@ pub(super) fn deconvolved(size: [usize; 3], h: f64, order: usize, kernel: impl F
         }
     });
     // Each step transforms the last axis and brings it to the front: after three the order is the first again.
-    for axis in 0..3 {
-        values = even_transform(&values, size[axis], order);
+    for n in size {
+        values = even_transform(&values, n, order);
     }
     values
 }
@@ -39,8 +39,8 @@ fn even_transform(values: &[f64], n: usize, order: usize) -> Vec<f64> {
     let half = n / 2 + 1;
     let rest = values.len() / half;
     let plan = RealFftPlanner::<f64>::new().plan_fft_forward(n);
-    let over: Vec<f64> =
-        (0..half).map(|k| spline::sampled_spectrum(order, TAU * k as f64 / n as f64).powi(-2)).collect();
+    let spline = spline::sampled_spectrum(order);
+    let over: Vec<f64> = (0..half).map(|k| spline(TAU * k as f64 / n as f64).powi(-2)).collect();
     let mut spectra = vec![0.0; values.len()];
     spectra.par_chunks_mut(half).zip(values.par_chunks(half)).for_each_init(
         || (plan.make_input_vec(), plan.make_output_vec(), plan.make_scratch_vec()),

@@ -4,10 +4,10 @@
 //! with weights w_l(f) = M_p(f + p − 1 − l), polynomials in f. Node l lies f + p/2 − 1 − l away from the point, so that
 //! even and odd orders are written alike.
 
-use crate::real::Real;
+use crate::real::{LANES, Real};
 
 /// w_l(f) and its derivative as polynomials: `value[k][l]` is the coefficient of f^k. Lanes are nodes, so that all p
-/// weights come from one Horner scheme over a vector of p lanes.
+/// weights of a point come from one Horner scheme over a vector.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Spline<T, const P: usize> {
     value: [[T; P]; P],
@@ -27,26 +27,46 @@ impl<T: Real, const P: usize> Spline<T, P> {
     /// The p weights at fraction `f`.
     #[inline(always)]
     pub(super) fn weights(&self, f: T) -> [T; P] {
-        horner(&self.value, P, f)
+        let mut sum = self.value[P - 1];
+        for k in (0..P - 1).rev() {
+            for (sum, &coefficient) in sum.iter_mut().zip(&self.value[k]) {
+                *sum = *sum * f + coefficient;
+            }
+        }
+        sum
+    }
+
+    /// The same for a fraction in each lane.
+    #[inline(always)]
+    pub(super) fn weights_of_lanes(&self, f: &[T; LANES], to: &mut [[T; LANES]; P]) {
+        horner_of_lanes(&self.value, P, f, to);
     }
 
     /// Their derivatives, in units of one over the spacing.
     #[inline(always)]
-    pub(super) fn slopes(&self, f: T) -> [T; P] {
-        horner(&self.slope, P - 1, f)
+    pub(super) fn slopes_of_lanes(&self, f: &[T; LANES], to: &mut [[T; LANES]; P]) {
+        horner_of_lanes(&self.slope, P - 1, f, to);
     }
 }
 
-/// The polynomials in `x` whose coefficients of x^k stand in `table[k]`, one a lane, of which the first `terms` count.
+/// P polynomials whose coefficients of f^k stand in `table[k]`, of which the first `terms` count.
 #[inline(always)]
-pub(super) fn horner<T: Real, const P: usize>(table: &[[T; P]; P], terms: usize, x: T) -> [T; P] {
-    let mut sum = table[terms - 1];
-    for k in (0..terms - 1).rev() {
-        for l in 0..P {
-            sum[l] = sum[l] * x + table[k][l];
+fn horner_of_lanes<T: Real, const P: usize>(
+    table: &[[T; P]; P],
+    terms: usize,
+    f: &[T; LANES],
+    to: &mut [[T; LANES]; P],
+) {
+    for l in 0..P {
+        let mut sum = [table[terms - 1][l]; LANES];
+        for k in (0..terms - 1).rev() {
+            let coefficient = table[k][l];
+            for i in 0..LANES {
+                sum[i] = sum[i] * f[i] + coefficient;
+            }
         }
+        to[l] = sum;
     }
-    sum
 }
 
 /// `[p][p]`: coefficient of f^k in w_l(f), by the recurrence
@@ -76,14 +96,14 @@ pub(super) fn coefficients(order: usize) -> Vec<Vec<f64>> {
     lower
 }
 
-/// The spline's spectrum on the grid: Σ_m M_p(m) cos(mθ), the spline centred on a node. It is what interpolation on
+/// The spline's spectrum on the grid: θ ↦ Σ_m M_p(m) cos(mθ), the spline centred on a node. It is what interpolation on
 /// nodes must divide by; positive for every θ.
-pub(super) fn sampled_spectrum(order: usize, theta: f64) -> f64 {
-    let f = if order % 2 == 0 { 0.0 } else { 0.5f64 };
-    let weight = |c: &[f64]| c.iter().rev().fold(0.0, |sum, &c| sum * f + c);
-    (coefficients(order).iter().enumerate())
-        .map(|(l, c)| weight(c) * ((f + order as f64 / 2.0 - 1.0 - l as f64) * theta).cos())
-        .sum()
+pub(super) fn sampled_spectrum(order: usize) -> impl Fn(f64) -> f64 {
+    let f = if order.is_multiple_of(2) { 0.0 } else { 0.5f64 };
+    let nodes: Vec<(f64, f64)> = (coefficients(order).iter().enumerate())
+        .map(|(l, c)| (f + order as f64 / 2.0 - 1.0 - l as f64, c.iter().rev().fold(0.0, |sum, &c| sum * f + c)))
+        .collect();
+    move |theta| nodes.iter().map(|(away, weight)| weight * (away * theta).cos()).sum()
 }
 
 /// The autocorrelations A_m(f) = Σ_a w_a w_{a+m} (twice that for m > 0, for −m), as polynomials in q = f(1 − f):
@@ -155,11 +175,16 @@ mod tests {
             for f in [0.0, 0.25, 0.7, 1.0] {
                 let (w, mirrored) = (spline.weights(f), spline.weights(1.0 - f));
                 assert!((w.iter().sum::<f64>() - 1.0).abs() < 1e-14);
-                assert!(spline.slopes(f).iter().sum::<f64>().abs() < 1e-14);
+                let (mut lanes, mut slopes) = ([[0.0; LANES]; P], [[0.0; LANES]; P]);
+                spline.weights_of_lanes(&[f; LANES], &mut lanes);
+                spline.slopes_of_lanes(&[f; LANES], &mut slopes);
+                let slopes = slopes.map(|lanes| lanes[LANES - 1]);
+                assert!(slopes.iter().sum::<f64>().abs() < 1e-14);
+                assert_eq!(w, lanes.map(|lanes| lanes[0]));
                 assert!((0..P).all(|l| (w[l] - mirrored[P - 1 - l]).abs() < 1e-14));
                 let step = 1e-6;
                 let (up, down) = (spline.weights(f + step), spline.weights(f - step));
-                assert!((0..P).all(|l| ((up[l] - down[l]) / (2.0 * step) - spline.slopes(f)[l]).abs() < 1e-8));
+                assert!((0..P).all(|l| ((up[l] - down[l]) / (2.0 * step) - slopes[l]).abs() < 1e-8));
                 let q: f64 = f * (1.0 - f);
                 for (m, in_q) in autocorrelations(P).iter().enumerate() {
                     let direct: f64 = (0..P - m).map(|a| w[a] * w[a + m]).sum::<f64>() * if m == 0 { 1.0 } else { 2.0 };

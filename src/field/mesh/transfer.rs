@@ -1,8 +1,8 @@
 //! Points → grid and grid → points, with the weights of the B-spline, and fine grid ↔ coarse grid by its two-scale relation.
 
 use super::place::{Frame, Placement, RUN};
-use super::spline::{Spline, horner};
-use crate::real::{Real, vectorized};
+use super::spline::Spline;
+use crate::real::{LANES, Real, vectorized};
 use rayon::prelude::*;
 
 /// ρ += c_j w(point j), all of it: `grid` [planes, lines, stride] is overwritten.
@@ -31,14 +31,16 @@ pub(super) fn spread<T: Real, const D: usize, const P: usize>(
             vectorized(
                 #[inline(always)]
                 || {
-                    for range in placement.of_strip(strip) {
-                        let base = &placement.base[range.clone()];
-                        let fraction = &placement.fraction[range.start * D..range.end * D];
-                        let index = &placement.index[range];
-                        for ((&base, fraction), &index) in base.iter().zip(fraction.chunks_exact(D)).zip(index) {
-                            let charge = charges.map(|c| c[index as usize]);
-                            let node = base as usize - first_node;
-                            spread_one::<T, D, P>(grid, node, frame, fraction, charge, &spline);
+                    for (run, places) in placement.of_strip(strip) {
+                        let base = &placement.base[run * RUN..][..RUN][places.clone()];
+                        let index = &placement.index[run * RUN..][..RUN][places.clone()];
+                        let fraction: [&[T]; D] = std::array::from_fn(|d| {
+                            &placement.fraction[(run * D + d) * RUN..][places.clone()][..base.len()]
+                        });
+                        for i in 0..base.len() {
+                            let charge = charges.map(|c| c[index[i] as usize]);
+                            let node = base[i] as usize - first_node;
+                            spread_one::<T, D, P>(grid, node, frame, fraction.map(|f| f[i]), charge, &spline);
                         }
                     }
                 },
@@ -52,7 +54,7 @@ fn spread_one<T: Real, const D: usize, const P: usize>(
     grid: &mut [T],
     node: usize,
     frame: &Frame<T>,
-    fraction: &[T],
+    fraction: [T; D],
     charge: Option<T>,
     spline: &Spline<T, P>,
 ) {
@@ -86,13 +88,16 @@ fn add<T: Real, const P: usize>(to: &mut [T], row: &[T; P], w: T) {
 
 /// What is added to and taken from the interpolated field.
 pub(super) struct Own<T> {
-    /// [order; D] what a unit charge feels of itself, in powers of f(1 − f).
+    /// [order; D] what a unit charge feels of itself, in powers of f(1 − f), slow axis first.
     pub(super) polynomial: Vec<T>,
     /// What the convolved kernel lacks of w everywhere: times the sum of all other charges, it is added.
     pub(super) shift: T,
     /// Σ_j c_j.
     pub(super) total: T,
 }
+
+/// One number for each of [`LANES`] points.
+type Lanes<T> = [T; LANES];
 
 /// φ_i and F_i = −½ ∇φ(y_i) for every point from `grid`, its own contribution removed; returns Σ_i c_i φ_i.
 pub(super) fn gather<T: Real, const D: usize, const P: usize>(
@@ -105,27 +110,35 @@ pub(super) fn gather<T: Real, const D: usize, const P: usize>(
     force: &mut [T],
 ) -> f64 {
     let spline = Spline::<T, P>::new();
-    // [P^(D−1)] rows of P: the polynomial's coefficients along the fast axis are the lanes.
-    let (polynomial, _) = own.polynomial.as_chunks::<P>();
     let scale = T::of(-0.5) * frame.per_unit;
     let sums: Vec<f64> = (phi.par_chunks_mut(RUN).zip(force.par_chunks_mut(RUN * D)).enumerate())
         .map(|(run, (phi, force))| {
             let first = run * RUN;
-            let places = first..first + phi.len();
             vectorized(
                 #[inline(always)]
                 || {
-                    let base = &placement.base[places.clone()];
-                    let fraction = &placement.fraction[places.start * D..places.end * D];
-                    let index = &placement.index[places];
-                    for ((&base, fraction), &index) in base.iter().zip(fraction.chunks_exact(D)).zip(index) {
-                        let charge = charges.map_or(T::of(1.0), |c| c[index as usize]);
+                    for start in (0..phi.len()).step_by(LANES) {
+                        let count = LANES.min(phi.len() - start);
+                        let index: &[u32; LANES] = block(&placement.index, first + start);
+                        let base: &[u32; LANES] = block(&placement.base, first + start);
+                        let mut fraction = [[T::default(); LANES]; D];
+                        for (d, fraction) in fraction.iter_mut().enumerate() {
+                            *fraction = *block(&placement.fraction, (run * D + d) * RUN + start);
+                        }
+                        let mut charge = [T::of(1.0); LANES];
+                        if let Some(charges) = charges {
+                            for i in 0..LANES {
+                                charge[i] = charges[index[i] as usize];
+                            }
+                        }
                         let (value, slope) =
-                            gather_one::<T, D, P>(grid, base as usize, frame, fraction, &spline, polynomial, charge);
-                        let i = index as usize - first;
-                        phi[i] = value + own.shift * (own.total - charge);
-                        for d in 0..D {
-                            force[i * D + d] = slope[d] * scale;
+                            gather_lanes::<T, D, P>(grid, base, frame, &fraction, &spline, own, &charge);
+                        for i in 0..count {
+                            let to = index[i] as usize - first;
+                            phi[to] = value[i];
+                            for d in 0..D {
+                                force[to * D + d] = slope[d][i] * scale;
+                            }
                         }
                     }
                 },
@@ -137,72 +150,127 @@ pub(super) fn gather<T: Real, const D: usize, const P: usize>(
     sums.iter().sum()
 }
 
-/// The field less the point's own share and its slope along each axis, per spacing.
+/// φ and its slope along each axis, per spacing, for as many points as there are lanes.
+///
+/// Weights and own contributions are computed lane by lane; the rows of the grid, which differ from point to point, are summed
+/// point by point into vectors of P numbers and meet the weights of the fast axis lane by lane again.
 #[inline(always)]
-fn gather_one<T: Real, const D: usize, const P: usize>(
+fn gather_lanes<T: Real, const D: usize, const P: usize>(
     grid: &[T],
-    node: usize,
+    base: &[u32; LANES],
     frame: &Frame<T>,
-    fraction: &[T],
+    fraction: &[Lanes<T>; D],
     spline: &Spline<T, P>,
-    own: &[[T; P]],
-    charge: T,
-) -> (T, [T; D]) {
+    own: &Own<T>,
+    charge: &Lanes<T>,
+) -> (Lanes<T>, [Lanes<T>; D]) {
     let zero = T::default();
-    let mut slope = [zero; D];
-    let one = T::of(1.0);
-    let q: [T; D] = std::array::from_fn(|d| fraction[d] * (one - fraction[d]));
-    // A point moves as gatherer only, not as source: half the derivative of its own contribution, ½ dq/df.
-    let dq: [T; D] = std::array::from_fn(|d| (T::of(0.5) - fraction[d]) * charge);
-    let (fast, fast_slope) = (spline.weights(fraction[D - 1]), spline.slopes(fraction[D - 1]));
-    let (slow, slow_slope) = (spline.weights(fraction[0]), spline.slopes(fraction[0]));
-    let powers = powers::<T, P>(q[D - 1]);
-    let power_slopes = power_slopes::<T, P>(q[D - 1]);
-    if D == 2 {
-        let (mut along, mut across) = ([zero; P], [zero; P]);
+    // Plain loops into arrays: `array::from_fn` of arrays is compiled outside, without the wide registers.
+    let (mut weights, mut slopes) = ([[[zero; LANES]; P]; D], [[[zero; LANES]; P]; D]);
+    for d in 0..D {
+        spline.weights_of_lanes(&fraction[d], &mut weights[d]);
+        spline.slopes_of_lanes(&fraction[d], &mut slopes[d]);
+    }
+
+    // Rows summed with the weights of the slower axes; with the slope of the first; of the second (in space).
+    let (mut along, mut across, mut beside) = ([[zero; P]; LANES], [[zero; P]; LANES], [[zero; P]; LANES]);
+    let plane = frame.occupied[1] * frame.stride;
+    for i in 0..LANES {
+        let (mut sum, mut sum_slow, mut sum_middle) = ([zero; P], [zero; P], [zero; P]);
         for a in 0..P {
-            let row = row::<T, P>(grid, node + a * frame.stride);
-            for l in 0..P {
-                along[l] += row[l] * slow[a];
-                across[l] += row[l] * slow_slope[a];
+            let (slow, slow_slope) = (weights[0][a][i], slopes[0][a][i]);
+            if D == 2 {
+                let row = row::<T, P>(grid, base[i] as usize + a * frame.stride);
+                add_row(&mut sum, row, slow);
+                add_row(&mut sum_slow, row, slow_slope);
+            } else {
+                let (mut lines, mut lines_slope) = ([zero; P], [zero; P]);
+                for b in 0..P {
+                    let row = row::<T, P>(grid, base[i] as usize + a * plane + b * frame.stride);
+                    add_row(&mut lines, row, weights[1][b][i]);
+                    add_row(&mut lines_slope, row, slopes[1][b][i]);
+                }
+                add_row(&mut sum, &lines, slow);
+                add_row(&mut sum_slow, &lines, slow_slope);
+                add_row(&mut sum_middle, &lines_slope, slow);
             }
         }
-        let self_along: [T; P] = horner(own.first_chunk().expect("order rows"), P, q[0]);
-        let self_across: [T; P] = horner_slope(own.first_chunk().expect("order rows"), q[0]);
-        slope[0] = dot(&across, &fast) - dot(&self_across, &powers) * dq[0];
-        slope[1] = dot(&along, &fast_slope) - dot(&self_along, &power_slopes) * dq[1];
-        (dot(&along, &fast) - dot(&self_along, &powers) * charge, slope)
-    } else {
-        let (middle, middle_slope) = (spline.weights(fraction[1]), spline.slopes(fraction[1]));
-        let plane = frame.occupied[1] * frame.stride;
-        let (mut along, mut across, mut beside) = ([zero; P], [zero; P], [zero; P]);
-        for a in 0..P {
-            let (mut sum, mut sum_slope) = ([zero; P], [zero; P]);
-            for b in 0..P {
-                let row = row::<T, P>(grid, node + a * plane + b * frame.stride);
-                for l in 0..P {
-                    sum[l] += row[l] * middle[b];
-                    sum_slope[l] += row[l] * middle_slope[b];
+        (along[i], across[i], beside[i]) = (sum, sum_slow, sum_middle);
+    }
+    let (fast, fast_slope) = (&weights[D - 1], &slopes[D - 1]);
+    let mut value = dot_lanes(&along, fast);
+    let mut slope = [dot_lanes(&across, fast); D];
+    slope[D - 1] = dot_lanes(&along, fast_slope);
+    if D == 3 {
+        slope[1] = dot_lanes(&beside, fast);
+    }
+
+    let mut q = [[zero; LANES]; D];
+    for d in 0..D {
+        for i in 0..LANES {
+            q[d][i] = fraction[d][i] * (T::of(1.0) - fraction[d][i]);
+        }
+    }
+    let (own_value, own_slope) = own_lanes::<T, D, P>(&own.polynomial, &q);
+    for i in 0..LANES {
+        value[i] = value[i] - own_value[i] * charge[i] + own.shift * (own.total - charge[i]);
+        for d in 0..D {
+            // A point moves as gatherer only, not as source: half the derivative of its own contribution, ½ dq/df.
+            slope[d][i] -= own_slope[d][i] * (T::of(0.5) - fraction[d][i]) * charge[i];
+        }
+    }
+    (value, slope)
+}
+
+/// A polynomial of degree P − 1 in each of D variables, and its derivatives, by nested Horner schemes.
+#[inline(always)]
+fn own_lanes<T: Real, const D: usize, const P: usize>(
+    coefficients: &[T],
+    q: &[Lanes<T>; D],
+) -> (Lanes<T>, [Lanes<T>; D]) {
+    let zero = [T::default(); LANES];
+    let coefficients = &coefficients[..P.pow(D as u32)];
+    let (mut value, mut slope) = (zero, [zero; D]);
+    for slow in (0..P).rev() {
+        // The inner polynomials of this power of the slow variable: value and slopes of the other variables.
+        let (mut inner, mut inner_slope) = (zero, [zero; D]);
+        if D == 2 {
+            for fast in (0..P).rev() {
+                for i in 0..LANES {
+                    inner_slope[1][i] = inner_slope[1][i] * q[1][i] + inner[i];
+                    inner[i] = inner[i] * q[1][i] + coefficients[slow * P + fast];
                 }
             }
-            for l in 0..P {
-                along[l] += sum[l] * slow[a];
-                across[l] += sum[l] * slow_slope[a];
-                beside[l] += sum_slope[l] * slow[a];
+        } else {
+            for middle in (0..P).rev() {
+                let (mut line, mut line_slope) = (zero, zero);
+                for fast in (0..P).rev() {
+                    for i in 0..LANES {
+                        line_slope[i] = line_slope[i] * q[D - 1][i] + line[i];
+                        line[i] = line[i] * q[D - 1][i] + coefficients[(slow * P + middle) * P + fast];
+                    }
+                }
+                for i in 0..LANES {
+                    inner_slope[1][i] = inner_slope[1][i] * q[1][i] + inner[i];
+                    inner_slope[D - 1][i] = inner_slope[D - 1][i] * q[1][i] + line_slope[i];
+                    inner[i] = inner[i] * q[1][i] + line[i];
+                }
             }
         }
-        let (mut rows, mut rows_slope) = ([[zero; P]; P], [[zero; P]; P]);
-        for (j, own) in own.chunks_exact(P).enumerate() {
-            let own: &[[T; P]; P] = own.first_chunk().expect("order rows");
-            rows[j] = horner(own, P, q[1]);
-            rows_slope[j] = horner_slope(own, q[1]);
+        for i in 0..LANES {
+            slope[0][i] = slope[0][i] * q[0][i] + value[i];
+            value[i] = value[i] * q[0][i] + inner[i];
+            for d in 1..D {
+                slope[d][i] = slope[d][i] * q[0][i] + inner_slope[d][i];
+            }
         }
-        let self_along = horner(&rows, P, q[0]);
-        slope[0] = dot(&across, &fast) - dot(&horner_slope(&rows, q[0]), &powers) * dq[0];
-        slope[1] = dot(&beside, &fast) - dot(&horner(&rows_slope, P, q[0]), &powers) * dq[1];
-        slope[D - 1] = dot(&along, &fast_slope) - dot(&self_along, &power_slopes) * dq[D - 1];
-        (dot(&along, &fast) - dot(&self_along, &powers) * charge, slope)
     }
+    (value, slope)
+}
+
+#[inline(always)]
+fn block<T>(values: &[T], at: usize) -> &[T; LANES] {
+    values[at..].first_chunk().expect("runs are whole blocks")
 }
 
 #[inline(always)]
@@ -211,43 +279,22 @@ fn row<T, const P: usize>(grid: &[T], at: usize) -> &[T; P] {
 }
 
 #[inline(always)]
-fn dot<T: Real, const P: usize>(a: &[T; P], b: &[T; P]) -> T {
-    let mut sum = a[0] * b[0];
-    for l in 1..P {
-        sum += a[l] * b[l];
+fn add_row<T: Real, const P: usize>(to: &mut [T; P], row: &[T; P], by: T) {
+    for l in 0..P {
+        to[l] += row[l] * by;
     }
-    sum
 }
 
-/// The derivative of [`horner`]'s polynomials over P terms.
+/// Σ_l rows[i][l] weights[l][i] for each lane i.
 #[inline(always)]
-fn horner_slope<T: Real, const P: usize>(table: &[[T; P]; P], x: T) -> [T; P] {
-    let mut sum = table[P - 1].map(|c| c * T::of((P - 1) as f64));
-    for k in (1..P - 1).rev() {
-        for l in 0..P {
-            sum[l] = sum[l] * x + table[k][l] * T::of(k as f64);
+fn dot_lanes<T: Real, const P: usize>(rows: &[[T; P]; LANES], weights: &[Lanes<T>; P]) -> Lanes<T> {
+    let mut sum = [T::default(); LANES];
+    for l in 0..P {
+        for i in 0..LANES {
+            sum[i] += rows[i][l] * weights[l][i];
         }
     }
     sum
-}
-
-#[inline(always)]
-fn powers<T: Real, const P: usize>(x: T) -> [T; P] {
-    let mut out = [T::of(1.0); P];
-    for k in 1..P {
-        out[k] = out[k - 1] * x;
-    }
-    out
-}
-
-#[inline(always)]
-fn power_slopes<T: Real, const P: usize>(x: T) -> [T; P] {
-    let mut out = powers::<T, P>(x);
-    for k in (1..P).rev() {
-        out[k] = out[k - 1] * T::of(k as f64);
-    }
-    out[0] = T::default();
-    out
 }
 
 /// Sizes of two nested grids, and the two-scale mask between them.
@@ -273,19 +320,49 @@ impl<T: Real> Nesting<T> {
     /// The fine nodes of coarse node `k` with their weights, within `fine`.
     #[inline(always)]
     fn fine_nodes(&self, k: usize, fine: usize) -> impl Iterator<Item = (usize, T)> {
-        let first = 4 * k;
-        (self.mask.iter().enumerate()).filter_map(move |(t, &w)| {
-            (first + t).checked_sub(self.back).filter(|&node| node < fine).map(|node| (node, w))
-        })
+        let node = move |t: usize| (4 * k + t).checked_sub(self.back).filter(|&node| node < fine);
+        self.mask.iter().enumerate().filter_map(move |(t, &w)| Some((node(t)?, w)))
     }
 
     /// The coarse nodes of fine node `k` with their weights.
     #[inline(always)]
     fn coarse_nodes(&self, k: usize) -> impl Iterator<Item = (usize, T)> {
         let shifted = k + self.back;
-        let last = shifted / 4;
         let first = (shifted - (self.mask.len() - 1).min(shifted)).div_ceil(4);
-        (first..=last).map(move |node| (node, self.mask[shifted - 4 * node]))
+        (first..=shifted / 4).map(move |node| (node, self.mask[shifted - 4 * node]))
+    }
+
+    /// One line of fine nodes → `coarse` nodes. Along a line, nodes four apart are taken together, so that all sums run over
+    /// neighbours; `phases` is scratch.
+    #[inline(always)]
+    fn restrict_line(&self, fine: &[T], phases: &mut Vec<T>, coarse: &mut [T]) {
+        let width = coarse.len() + self.mask.len() / 4 + 1;
+        phases.clear();
+        phases.resize(4 * width, T::default());
+        // Node k stands at (k + back) mod 4, (k + back) div 4.
+        for (k, &value) in fine.iter().enumerate() {
+            let at = k + self.back;
+            phases[at % 4 * width + at / 4] = value;
+        }
+        coarse.fill(T::default());
+        for (t, &w) in self.mask.iter().enumerate() {
+            add_scaled(coarse, &phases[t % 4 * width + t / 4..][..coarse.len()], w);
+        }
+    }
+
+    /// One line of coarse nodes → fine nodes, likewise.
+    #[inline(always)]
+    fn widen_line(&self, coarse: &[T], phases: &mut Vec<T>, fine: &mut [T]) {
+        let width = coarse.len() + self.mask.len() / 4 + 1;
+        phases.clear();
+        phases.resize(4 * width, T::default());
+        for (t, &w) in self.mask.iter().enumerate() {
+            add_scaled(&mut phases[t % 4 * width + t / 4..][..coarse.len()], coarse, w);
+        }
+        for (k, value) in fine.iter_mut().enumerate() {
+            let at = k + self.back;
+            *value = phases[at % 4 * width + at / 4];
+        }
     }
 
     /// Fine charges, [planes, lines, stride] with `occupied` numbers a line → coarse charges [planes, lines, coarse stride].
@@ -293,8 +370,8 @@ impl<T: Real> Nesting<T> {
         let [planes, lines, occupied] = frame.occupied;
         let coarse_lines = if lines == 1 { 1 } else { self.coarse(lines) };
         coarse.par_chunks_mut(coarse_lines * coarse_stride).enumerate().for_each_init(
-            || (vec![T::default(); lines * frame.stride], vec![T::default(); occupied]),
-            |(sum, line_sum), (k, coarse)| {
+            || (vec![T::default(); lines * frame.stride], vec![T::default(); occupied], Vec::new()),
+            |(sum, line_sum, phases), (k, coarse)| {
                 vectorized(
                     #[inline(always)]
                     || {
@@ -313,13 +390,7 @@ impl<T: Real> Nesting<T> {
                             }
                             let (used, padding) = coarse.split_at_mut(self.coarse(occupied));
                             padding.fill(T::default());
-                            for (k, to) in used.iter_mut().enumerate() {
-                                let mut total = T::default();
-                                for (node, w) in self.fine_nodes(k, occupied) {
-                                    total += line_sum[node] * w;
-                                }
-                                *to = total;
-                            }
+                            self.restrict_line(line_sum, phases, used);
                         }
                     },
                 );
@@ -332,19 +403,13 @@ impl<T: Real> Nesting<T> {
         let [_, lines, occupied] = frame.occupied;
         let coarse_lines = if lines == 1 { 1 } else { self.coarse(lines) };
         (wide.par_chunks_mut(lines * occupied).zip(coarse.par_chunks(coarse_lines * coarse_stride))).for_each_init(
-            || vec![T::default(); coarse_lines * occupied],
-            |stretched, (wide, coarse)| {
+            || (vec![T::default(); coarse_lines * occupied], Vec::new()),
+            |(stretched, phases), (wide, coarse)| {
                 vectorized(
                     #[inline(always)]
                     || {
                         for (stretched, coarse) in stretched.chunks_mut(occupied).zip(coarse.chunks(coarse_stride)) {
-                            for (k, to) in stretched.iter_mut().enumerate() {
-                                let mut total = T::default();
-                                for (node, w) in self.coarse_nodes(k) {
-                                    total += coarse[node] * w;
-                                }
-                                *to = total;
-                            }
+                            self.widen_line(&coarse[..self.coarse(occupied)], phases, stretched);
                         }
                         if lines == 1 {
                             wide.copy_from_slice(stretched);

@@ -1,0 +1,899 @@
+//! The program as its users meet it: exit codes, one line for every refusal, nothing written by a job that did not run, the
+//! keys of the report, interruption.
+
+mod common;
+
+use common::adapters::on_each;
+use nearfield::gpu::Options;
+use nearfield::{input, render};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// Small and quick, for jobs that are to run.
+const QUICK: [&str; 4] = ["--device", "cpu", "--iterations", "20"];
+
+/// A folder of data, good and bad, that every test has for itself.
+struct Folder(tempfile::TempDir);
+
+/// What a run left behind.
+struct Ran {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Folder {
+    fn new() -> Folder {
+        let folder = Folder(tempfile::tempdir().expect("a folder"));
+        folder.write("good.csv", table("a,b,c\n", 40, |i, m| value(i, m).to_string()));
+        folder.write("map.csv", "an old map");
+        folder.write("report.json", "an old report");
+        folder
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
+        fs::write(self.path(name), bytes).expect("it can be written");
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    fn report(&self) -> Value {
+        serde_json::from_slice(&self.read("report.json")).expect("the report is JSON")
+    }
+
+    /// The map in an .npy file that nearfield wrote: little-endian `f32` behind a header whose length stands at byte 8.
+    fn map(&self, name: &str) -> Vec<f32> {
+        let bytes = self.read(name);
+        let header = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+        let (values, rest) = bytes[header..].as_chunks::<4>();
+        assert!(rest.is_empty() && !values.is_empty(), "{name} holds whole values");
+        values.iter().map(|&four| f32::from_le_bytes(four)).collect()
+    }
+
+    /// Every file and what is in it, hidden ones too.
+    fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let entries =
+            fs::read_dir(self.0.path()).expect("the folder is there").map(|entry| entry.expect("readable").path());
+        entries
+            .map(|path| (path.clone(), if path.is_file() { fs::read(&path).expect("readable") } else { vec![] }))
+            .collect()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nearfield"));
+        // As on a machine without a desktop session, where a driver's layers have been heard to complain.
+        command.args(arguments).current_dir(self.0.path()).env_remove("XDG_RUNTIME_DIR").env_remove("NODEVICE_SELECT");
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        told(self.command(arguments).stdin(Stdio::null()).output().expect("it starts"))
+    }
+
+    /// Runs what must be done.
+    fn done(&self, arguments: &[&str]) -> Ran {
+        let ran = self.run(arguments);
+        assert_eq!(ran.code, Some(0), "{arguments:?}: {}", ran.stderr);
+        for line in ran.stderr.lines() {
+            assert!(line.starts_with("nearfield: "), "{arguments:?}: not a line of ours: {line}");
+            assert!(!line.contains(['\r', '\x1b']), "{arguments:?}: {line:?} is for a terminal");
+        }
+        ran
+    }
+
+    /// Runs what must be refused: exit code 2, one line that holds `parts`, nothing on stdout, no file touched.
+    fn refused(&self, arguments: &[&str], parts: &[&str]) {
+        let before = self.files();
+        let ran = self.run(arguments);
+        let wrong = wrong_with(&ran, parts);
+        assert!(wrong.is_none(), "{arguments:?}: {}: {:?}", wrong.unwrap_or_default(), ran.stderr);
+        assert!(self.files() == before, "{arguments:?}: files were written, changed or removed");
+    }
+}
+
+fn told(output: Output) -> Ran {
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// What is wrong with a refusal.
+fn wrong_with(ran: &Ran, parts: &[&str]) -> Option<String> {
+    let Some(line) = ran.stderr.strip_suffix('\n') else { return Some("no whole line".into()) };
+    let Some(message) = line.strip_prefix("nearfield: ") else { return Some("not our line".into()) };
+    if ran.code != Some(2) {
+        return Some(format!("exit code {:?}", ran.code));
+    }
+    if line.contains(char::is_control) {
+        return Some("more than one line".into());
+    }
+    match message.rsplit_once("; ") {
+        Some((said, remedy)) if said.contains(": ") && !remedy.is_empty() => {}
+        _ => return Some("not of the form `what: cause; remedy`".into()),
+    }
+    if !ran.stdout.is_empty() {
+        return Some(format!("stdout has {:?}", ran.stdout));
+    }
+    parts.iter().find(|part| !message.contains(**part)).map(|part| format!("{part:?} is not said"))
+}
+
+#[test]
+fn a_wrong_refusal_is_seen() {
+    let ran = |code, stdout: &str, stderr: &str| Ran { code, stdout: stdout.into(), stderr: stderr.into() };
+    let line = "nearfield: a.csv: is empty; write it\n";
+    assert_eq!(wrong_with(&ran(Some(2), "", line), &["a.csv", "empty"]), None);
+    for bad in [
+        ran(Some(1), "", line),
+        ran(None, "", line),
+        ran(Some(2), "something", line),
+        ran(Some(2), "", ""),
+        ran(Some(2), "", "nearfield: a.csv: is empty\n"),
+        ran(Some(2), "", "nearfield: is empty; write it\n"),
+        ran(Some(2), "", "a.csv: is empty; write it\n"),
+        ran(Some(2), "", &format!("error: XDG_RUNTIME_DIR is invalid\n{line}")),
+        ran(Some(2), "", &format!("{line}{line}")),
+    ] {
+        assert!(wrong_with(&bad, &["a.csv"]).is_some(), "{:?} {:?}", bad.code, bad.stderr);
+    }
+    assert!(wrong_with(&ran(Some(2), "", line), &["b.csv"]).is_some());
+}
+
+/// A number between −1 and 1 for row i and column m, without a pattern.
+fn value(i: usize, m: usize) -> f64 {
+    let mixed = (i * 131 + m * 7919 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    ((mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 40) as f64 / (1 << 23) as f64 - 1.0
+}
+
+/// A table of three columns.
+fn table(header: &str, rows: usize, cell: impl Fn(usize, usize) -> String) -> String {
+    let row = |i| (0..3).map(|m| cell(i, m)).collect::<Vec<_>>().join(",") + "\n";
+    header.to_owned() + &(0..rows).map(row).collect::<String>()
+}
+
+fn npy(dtype: &str, rows: usize, columns: usize, values: impl IntoIterator<Item = f32>) -> Vec<u8> {
+    let mut header = format!("{{'descr': '{dtype}', 'fortran_order': False, 'shape': ({rows}, {columns}), }}");
+    header += &" ".repeat(63 - (10 + header.len()) % 64);
+    header += "\n";
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.as_bytes());
+    bytes.extend(values.into_iter().flat_map(f32::to_le_bytes));
+    bytes
+}
+
+#[test]
+fn bad_input_is_refused_in_one_line() {
+    let folder = Folder::new();
+    let ramp = |count: usize| (0..count).map(|i| i as f32);
+    let spoilt = |count, at, with| ramp(count).enumerate().map(move |(i, x)| if i == at { with } else { x });
+    let line_4 = |last: &str| format!("a,b,c\n1,2,3\n4,5,6\n7,{last}\n1,1,1\n3,1,1\n");
+    fs::create_dir(folder.path("folder")).expect("a folder");
+    let whole = npy("<f4", 40, 3, ramp(120));
+    let files: &[(&str, Vec<u8>, &[&str])] = &[
+        ("empty.csv", vec![], &["empty.csv: is empty"]),
+        ("empty.npy", vec![], &["empty.npy: is empty"]),
+        ("cut.npy", whole[..whole.len() - 10].to_vec(), &["cut.npy: is truncated", "117 of the 120 values"]),
+        ("complex.npy", npy("<c8", 40, 3, ramp(240)), &["complex.npy: holds complex numbers", "<c8"]),
+        ("text.npy", npy("<U1", 40, 3, ramp(120)), &["text.npy: holds text"]),
+        ("ragged.csv", line_4("8").into(), &["ragged.csv: line 4 has 2 fields, where 3 are expected"]),
+        ("word.csv", line_4("eight,9").into(), &["word.csv: line 4, column b is \"eight\", not a number"]),
+        ("nan.csv", line_4("nan,9").into(), &["nan.csv: line 4, column b is NaN"]),
+        ("inf.csv", line_4("8,-inf").into(), &["inf.csv: line 4, column c is infinite"]),
+        ("nan.npy", npy("<f4", 5, 2, spoilt(10, 5, f32::NAN)), &["nan.npy: row 2, column 1 is NaN"]),
+        ("inf.npy", npy("<f4", 5, 2, spoilt(10, 6, f32::INFINITY)), &["inf.npy: row 3, column 0 is infinite"]),
+        ("three.csv", table("", 3, |i, m| value(i, m).to_string()).into(), &["three.csv: has 3 rows", "at least 4"]),
+        ("equal.csv", table("", 10, |_, m| m.to_string()).into(), &["equal.csv: all 10 rows are equal"]),
+        ("data.xyz", "1,2\n".into(), &["data.xyz: unknown extension .xyz", ".npy", ".csv"]),
+        ("a\nb\u{1b}[31m.csv", vec![], &["a\\nb\\u{1b}[31m.csv: is empty"]),
+        ("two  spaces.csv", vec![], &["two  spaces.csv: is empty"]),
+    ];
+    let mut cases: Vec<(&str, &[&str])> = vec![
+        ("missing.csv", &["missing.csv: no such file"]),
+        ("folder", &["folder: is a folder"]),
+        ("sample:nope", &["sample:nope: no sample", "sample:digits", "sample:faithful"]),
+        ("", &["\"\": is not the name of a file"]),
+    ];
+    for (name, bytes, parts) in files {
+        folder.write(name, bytes);
+        cases.push((name, parts));
+    }
+    for (input, parts) in cases {
+        // With `--device auto`, whose adapters must not be asked before the input is read.
+        folder.refused(&["embed", input, "-o", "map.csv", "-o", "new.png", "--report", "report.json"], parts);
+    }
+    folder.write("zero.csv", table("", 40, |i, m| if i == 7 { "0".into() } else { value(i, m).to_string() }));
+    let zero = &["row 7", "all zeros"];
+    folder.refused(&["embed", "zero.csv", "--metric", "cosine", "-o", "map.csv", "--report", "report.json"], zero);
+}
+
+#[test]
+fn bad_options_are_refused_in_one_line() {
+    let folder = Folder::new();
+    folder.write("39.txt", "a\n".repeat(39));
+    folder.write("map3.npy", npy("<f4", 40, 3, (0..120).map(|i| i as f32)));
+    folder.write("map39.csv", "x,y\n".to_owned() + &"1,2\n".repeat(39));
+    folder.write("mapnan.npy", npy("<f4", 40, 2, [f32::NAN; 80]));
+    let cases: &[(&str, &[&str])] = &[
+        ("--perplexity 50", &["perplexity: 50 is out of reach of 39 neighbours", "below 39"]),
+        ("--perplexity 39", &["perplexity: 39 is out of reach", "below 39"]),
+        ("--perplexity 0.5", &["0.5 is less than 1", "below 39"]),
+        ("--perplexity -1", &["-1 is less than 1"]),
+        ("--perplexity nan", &["NaN is not a number"]),
+        ("--perplexity many", &["--perplexity many", "give a number"]),
+        ("--neighbors 4 --perplexity 4", &["4 is out of reach of 4 neighbours", "below 4"]),
+        ("--neighbors 0", &["--neighbors: 0 is too few", "give 2 to 39, or all"]),
+        ("--neighbors 1", &["--neighbors: 1 is too few"]),
+        ("--neighbors 40", &["40 neighbours where each point has 39 others", "at most 39"]),
+        ("--neighbors -1", &["--neighbors -1", "whole number, or all"]),
+        ("--pca 0", &["--pca: 0 components of 40 rows and 3 columns", "1 to 3"]),
+        ("--pca 999", &["--pca: 999 components", "1 to 3, or off"]),
+        ("--pca 2 --metric cosine", &["--pca: centring", "--metric euclidean"]),
+        ("--metric manhattan", &["--metric manhattan", "euclidean, cosine"]),
+        ("--dims 4", &["--dims 4", "2, 3"]),
+        ("--dims 1", &["--dims 1", "2, 3"]),
+        ("--init nope.npy", &["nope.npy: no such file"]),
+        ("--init map3.npy", &["map3.npy: holds [40, 3], where a map of [40, 2] is needed"]),
+        ("--init map39.csv", &["map39.csv: holds a map of 39 points", "40 points"]),
+        ("--init mapnan.npy", &["mapnan.npy: row 0, column 0 is NaN"]),
+        ("--iterations -5", &["--iterations -5", "whole number"]),
+        ("--iterations 1.5", &["--iterations 1.5", "whole number"]),
+        ("--iterations 9 --exaggeration-iterations 10", &["10 where there are 9 iterations", "at most 9"]),
+        ("--exaggeration 0", &["--exaggeration: 0 is not a positive number"]),
+        ("--exaggeration 1e-30", &["--exaggeration:", "learning rate"]),
+        ("--late-exaggeration -1", &["--late-exaggeration: -1 is not a positive number"]),
+        ("--learning-rate nan", &["--learning-rate: NaN is not a positive number"]),
+        ("--learning-rate 1e30", &["--learning-rate: 1e30 is too large", "1e9"]),
+        ("--learning-rate 1e-60", &["--learning-rate: 1e-60 is too small"]),
+        ("--momentum 1", &["--momentum: 1 would not come to rest", "below 1"]),
+        ("--momentum -0.1", &["--momentum: -0.1 is not a share"]),
+        ("--momentum nan", &["--momentum: NaN"]),
+        ("--stop-below 0", &["--stop-below: 0 is not a positive number"]),
+        ("--max-time 0", &["--max-time 0", "seconds"]),
+        ("--max-time 5x", &["--max-time 5x", "s, m or h"]),
+        ("--trace-every 0", &["--trace-every: 0 iterations between readings", "1 or more"]),
+        ("--seed -1", &["--seed -1", "18446744073709551615"]),
+        ("--threads 0", &["--threads 0", "1 to 1024"]),
+        ("--knn fast", &["--knn fast", "auto, exact, inverted"]),
+        ("--recall 0", &["--recall: 0 is not a share"]),
+        ("--knn inverted --neighbors all", &["--knn inverted: --neighbors all"]),
+        ("--field thin", &["--field thin", "auto, exact, mesh"]),
+        ("--accuracy nan", &["--accuracy: NaN"]),
+        ("--field mesh --accuracy 1e-9", &["--accuracy:", "0.001", "--field exact"]),
+        ("--labels 39.txt", &["39.txt: holds 39 labels for the 40 rows of good.csv"]),
+        ("--labels nope", &["--labels nope: good.csv has no such column", "a, b, c"]),
+        ("--header maybe", &["--header maybe", "auto, yes, no"]),
+        ("--device gpu:x", &["--device gpu:x", "`nearfield adapters`"]),
+        ("--bogus", &["--bogus: no such argument", "`nearfield embed --help`"]),
+        ("--perplexit 3", &["--perplexit: no such argument", "--perplexity"]),
+        ("more", &["more: no such argument"]),
+        ("--report r.json", &["--report: it is given more than once"]),
+    ];
+    for (options, parts) in cases {
+        let mut arguments = vec!["embed", "good.csv", "-o", "map.csv", "-o", "new.png", "--report", "report.json"];
+        arguments.extend(options.split(' '));
+        folder.refused(&arguments, parts);
+    }
+    folder.refused(&["embed", "good.csv", "-o", "map.csv", "--device", ""], &["--device: it has no value"]);
+    folder.refused(&["embed", "good.csv", "-o", "map.csv", "--init", ""], &["\"\": is not the name of a file"]);
+    folder.refused(&["embed", "good.csv"], &["arguments: missing --output <FILE>", "`nearfield embed --help`"]);
+    folder.refused(&["embed"], &["arguments: missing", "<INPUT>"]);
+    folder.refused(&["paint"], &["paint: no such command"]);
+    folder.refused(&[], &["a command is needed"]);
+}
+
+#[test]
+fn a_device_that_does_not_exist_is_refused_with_those_that_do() {
+    let folder = Folder::new();
+    let output = ["embed", "good.csv", "-o", "map.csv", "--device"];
+    // Whether or not there are adapters.
+    for device in ["gpu:99", "no such card"] {
+        folder.refused(&[&output[..], &[device]].concat(), &[&format!("--device {device}: no such adapter"), "cpu"]);
+    }
+    on_each(Options::default(), |gpu| {
+        let there = format!("gpu:{} ({})", gpu.adapter().index, gpu.adapter().name);
+        folder.refused(&[&output[..], &["gpu:99"]].concat(), &["auto, cpu, gpu,", &there]);
+    });
+}
+
+#[test]
+fn bad_outputs_are_refused_before_any_work() {
+    let folder = Folder::new();
+    folder.write("labels.csv", "label\n".to_owned() + &"a\n".repeat(40));
+    fs::create_dir(folder.path("folder")).expect("a folder");
+    fs::create_dir(folder.path("folder.png")).expect("a folder");
+    let same = format!("../{}/map.csv", folder.0.path().file_name().expect("a name").to_string_lossy());
+    let cases: &[(&[&str], &[&str])] = &[
+        (&["-o", "none/map.png"], &["none/map.png: the folder none does not exist", "create it"]),
+        (&["-o", "map.pdf"], &["map.pdf: no writer for the extension .pdf", ".npy, .csv, .png"]),
+        (&["-o", "map"], &["map: the name has no extension", ".npy, .csv, .png"]),
+        (&["-o", "folder.png"], &["folder.png: it is a folder"]),
+        (&["-o", "new.png/"], &["new.png/: it names a folder"]),
+        (&["-o", ""], &["--output: it has no value"]),
+        (&["-o", "good.csv/map.csv"], &["good.csv is not a folder"]),
+        (&["-o", "map.csv", "-o", "map.csv"], &["map.csv: is named twice"]),
+        (&["-o", "map.csv", "-o", "./map.csv"], &["./map.csv: is named twice"]),
+        (&["-o", "map.csv", "-o", &same], &["map.csv: is named twice"]),
+        (&["-o", "new.csv", "-o", "./new.csv"], &["./new.csv: is named twice"]),
+        (&["-o", "good.csv"], &["good.csv: is the data itself"]),
+        (&["-o", "map.csv", "--report", "./good.csv"], &["./good.csv: is the data itself"]),
+        (&["--labels", "labels.csv", "-o", "labels.csv"], &["labels.csv: is the data itself"]),
+        (&["-o", "map.csv", "--report", "map.csv"], &["map.csv: is named twice"]),
+        (&["-o", "map.csv", "--report", "folder"], &["folder: it is a folder"]),
+        (&["-o", "map.csv", "--report", "none/r.json"], &["none/r.json: the folder none does not exist"]),
+        (&["-o", "none/a\nb.csv"], &["none/a\\nb.csv: the folder none"]),
+    ];
+    for (outputs, parts) in cases {
+        folder.refused(&[&["embed", "good.csv"], *outputs].concat(), parts);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn names_that_are_not_utf8_do_no_harm() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let folder = Folder::new();
+    let name = OsStr::from_bytes(b"m\xff.csv");
+    let refused = told(folder.command(&["embed"]).arg(name).args(["-o", "map.csv"]).output().expect("it starts"));
+    assert_eq!(wrong_with(&refused, &["UTF-8"]), None, "{}", refused.stderr);
+    let missing = folder.command(&["embed", "good.csv", "-o"]).arg(Path::new("none").join(name)).output();
+    let missing = told(missing.expect("it starts"));
+    assert_eq!(wrong_with(&missing, &["the folder none does not exist"]), None, "{}", missing.stderr);
+    let written = folder.command(&["embed", "good.csv"]).args(QUICK).arg("-o").arg(name).output().expect("it starts");
+    assert_eq!(written.status.code(), Some(0));
+    assert!(folder.0.path().join(name).exists() || cfg!(target_vendor = "apple"));
+}
+
+#[test]
+fn awkward_data_make_finite_maps() {
+    let folder = Folder::new();
+    type Cell<'a> = &'a dyn Fn(usize, usize) -> f64;
+    let tables: &[(&str, usize, Cell)] = &[
+        ("four points", 4, &value),
+        ("five points", 5, &value),
+        ("a constant column", 40, &|i, m| if m == 1 { 7.0 } else { value(i, m) }),
+        ("duplicates", 60, &|i, m| value(i % 10, m)),
+        ("a line", 50, &|i, m| (i * (m + 1)) as f64),
+        ("very large", 40, &|i, m| 1e30 * value(i, m)),
+        ("very small", 40, &|i, m| 1e-30 * value(i, m)),
+        ("an outlier", 41, &|i, m| if i == 40 { 1e6 } else { value(i, m) }),
+    ];
+    for (name, rows, cell) in tables {
+        folder.write("data.csv", table("", *rows, |i, m| format!("{:e}", cell(i, m))));
+        for options in [&["--dims", "2"][..], &["--dims", "3", "--init", "random"], &["--field", "mesh"]] {
+            let job = ["embed", "data.csv", "-o", "map.npy", "-o", "map.png", "--report", "report.json"];
+            folder.done(&[&job[..], &["--device", "cpu", "--iterations", "60"], options].concat());
+            let map = folder.map("map.npy");
+            assert_eq!(map.len(), rows * if options[1] == "3" { 3 } else { 2 }, "{name} {options:?}");
+            assert!(map.iter().all(|y| y.is_finite()), "{name} {options:?}");
+            assert!(map.iter().any(|&y| y != map[0]), "{name} {options:?}: all in one place");
+            assert!(folder.report()["objective"].as_f64().is_some_and(|kl| kl > 0.0), "{name} {options:?}");
+        }
+    }
+}
+
+/// The keys that design promises, each with its type; `?` where it may be null.
+const KEYS: &[(&str, &str)] = &[
+    ("nearfield", "string"),
+    ("command", "array"),
+    ("plan", "object"),
+    ("n", "count"),
+    ("input_dims", "count"),
+    ("dims", "count"),
+    ("method", "string"),
+    ("backend", "string"),
+    ("adapter", "object?"),
+    ("seed", "count"),
+    ("iterations", "count"),
+    ("stopped", "string"),
+    ("objective", "number"),
+    ("kl", "number"),
+    ("trace", "array"),
+    ("trace.0.iteration", "count"),
+    ("trace.0.objective", "number"),
+    ("trace.0.seconds", "number"),
+    ("seconds.read", "number"),
+    ("seconds.pca", "number"),
+    ("seconds.knn", "number"),
+    ("seconds.affinity", "number"),
+    ("seconds.init", "number"),
+    ("seconds.descend", "number"),
+    ("seconds.write", "number"),
+    ("seconds.total", "number"),
+    ("seconds_per_iteration.median", "number"),
+    ("seconds_per_iteration.mean", "number"),
+    ("knn.kind", "string"),
+    ("knn.k", "count"),
+    ("knn.recall", "number?"),
+    ("field.kind", "string"),
+    ("field.order", "count?"),
+    ("field.spacing", "number?"),
+    ("field.grid", "array?"),
+    ("field.force_error", "number"),
+    ("peak_bytes.host", "count"),
+    ("peak_bytes.device", "count?"),
+    ("warnings", "array"),
+];
+
+fn find<'a>(report: &'a Value, key: &str) -> Option<&'a Value> {
+    report.pointer(&format!("/{}", key.replace('.', "/")))
+}
+
+/// The first key that is missing or of another type.
+fn wrong_key(report: &Value) -> Option<String> {
+    let holds = |value: &Value, kind: &str| match kind {
+        "string" => value.as_str().is_some_and(|text| !text.is_empty()),
+        "count" => value.is_u64(),
+        "number" => value.as_f64().is_some_and(f64::is_finite),
+        "array" => value.is_array(),
+        "object" => value.is_object(),
+        other => panic!("{other} is no type"),
+    };
+    let wrong = KEYS.iter().find(|(key, kind)| match (find(report, key), kind.strip_suffix('?')) {
+        (None, _) => true,
+        (Some(value), Some(kind)) => !value.is_null() && !holds(value, kind),
+        (Some(value), None) => !holds(value, kind),
+    });
+    wrong.map(|(key, kind)| format!("{key}: {kind} is needed and found is {:?}", find(report, key)))
+}
+
+#[test]
+fn a_wrong_key_is_seen() {
+    let folder = Folder::new();
+    folder.done(&[&["embed", "good.csv", "-o", "map.csv", "--report", "report.json"], &QUICK[..]].concat());
+    let report = folder.report();
+    assert_eq!(wrong_key(&report), None);
+    for (key, _) in KEYS {
+        let mut spoilt = report.clone();
+        *spoilt.pointer_mut(&format!("/{}", key.replace('.', "/"))).expect("it is there") = Value::Bool(true);
+        assert!(wrong_key(&spoilt).is_some(), "{key}");
+    }
+}
+
+#[test]
+fn the_report_holds_what_was_done_on_the_cpu() {
+    let folder = Folder::new();
+    let job = ["embed", "sample:faithful", "-o", "map.npy", "--report", "report.json", "--device", "cpu"];
+    let ran = folder.done(&[&job[..], &["--iterations", "20", "--trace-every", "7", "--seed", "3"]].concat());
+    let report = folder.report();
+    assert_eq!(wrong_key(&report), None);
+    assert_eq!(
+        (report["n"].as_u64(), report["input_dims"].as_u64(), report["dims"].as_u64()),
+        (Some(272), Some(2), Some(2))
+    );
+    assert_eq!((report["method"].as_str(), report["backend"].as_str()), (Some("tsne"), Some("cpu")));
+    assert!(report["adapter"].is_null() && report["peak_bytes"]["device"].is_null());
+    assert_eq!((report["seed"].as_u64(), report["iterations"].as_u64()), (Some(3), Some(20)));
+    assert_eq!(report["stopped"], "iterations");
+    assert_eq!(report["knn"], serde_json::json!({"kind": "exact", "k": 90, "recall": 1.0}));
+    assert_eq!(report["field"]["kind"], "exact");
+    assert_eq!(report["field"]["force_error"], 0.0);
+    let iterations: Vec<_> =
+        report["trace"].as_array().expect("a list").iter().map(|r| r["iteration"].clone()).collect();
+    assert_eq!(iterations, [7, 14, 20], "every 7 and the last");
+    assert_eq!(report["objective"], report["trace"][2]["objective"]);
+    assert_eq!(report["objective"], report["kl"]);
+    assert_eq!(report["command"][1], "embed");
+    let stages: f64 = report["seconds"]
+        .as_object()
+        .expect("keys")
+        .iter()
+        .filter(|(k, _)| *k != "total")
+        .map(|(_, s)| s.as_f64().unwrap())
+        .sum();
+    assert!(stages <= report["seconds"]["total"].as_f64().expect("a number"), "{}", report["seconds"]);
+    for at in [7, 14, 20] {
+        assert!(ran.stderr.contains(&format!("iteration {at} of 20: objective ")), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn the_report_holds_what_was_done_on_a_gpu() {
+    let folder = Folder::new();
+    folder.write("four.csv", table("", 4, |i, m| value(i, m).to_string()));
+    on_each(Options::default(), |gpu| {
+        let device = format!("gpu:{}", gpu.adapter().index);
+        let outputs = ["-o", "map.npy", "--report", "report.json", "--device", &device];
+        let ran = folder.done(&[&["embed", "sample:faithful", "--iterations", "30"], &outputs[..]].concat());
+        assert!(ran.stderr.contains(&gpu.adapter().name), "{}", ran.stderr);
+        let report = folder.report();
+        assert_eq!(wrong_key(&report), None);
+        assert_eq!(report["backend"], "gpu");
+        assert_eq!(report["adapter"]["name"].as_str(), Some(gpu.adapter().name.as_str()));
+        for key in ["backend", "driver", "device_type"] {
+            assert!(report["adapter"][key].as_str().is_some_and(|text| !text.is_empty()), "{key}");
+        }
+        assert!(report["peak_bytes"]["device"].as_u64().is_some_and(|bytes| bytes > 272 * 90 * 4));
+        assert_eq!(report["objective"], report["trace"][0]["objective"]);
+        let first = folder.read("map.npy");
+        folder.done(&[&["embed", "sample:faithful", "--iterations", "30"], &outputs[..]].concat());
+        assert!(folder.read("map.npy") == first, "another map by the same seed on the same adapter");
+        // The smallest data, all defaults.
+        folder.done(&[&["embed", "four.csv"], &outputs[..]].concat());
+        assert!(folder.map("map.npy").iter().all(|y| y.is_finite()));
+        assert_eq!(folder.report()["plan"]["perplexity"], 1.0);
+        folder.refused(&[&["embed", "good.csv", "--field", "mesh"], &outputs[..]].concat(), &["--field mesh", "cpu"]);
+    });
+}
+
+/// The value of `key` in a printed plan; `phases.1.momentum` is that of the second phase.
+fn planned<'a>(plan: &'a str, key: &str) -> Option<&'a str> {
+    let (section, key) = match key.strip_prefix("phases.") {
+        Some(rest) => {
+            let (phase, key) = rest.split_once('.')?;
+            (plan.split("[[phases]]").nth(1 + phase.parse::<usize>().ok()?)?, key)
+        }
+        None => (plan.split("\n[").next()?, key),
+    };
+    section.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(" = "))
+}
+
+#[test]
+#[cfg_attr(not(target_os = "linux"), ignore = "elsewhere the system keeps no peak")]
+fn the_plan_predicts_the_peak_of_memory() {
+    let folder = Folder::new();
+    folder.write("data.npy", npy("<f4", 12_000, 60, (0..12_000 * 60).map(|i| value(i / 60, i % 60) as f32)));
+    // Lists and mesh, then all pairs: different stages set the peak.
+    for options in [["--knn", "inverted", "--field", "mesh"], ["--knn", "exact", "--field", "exact"]] {
+        let arguments =
+            ["embed", "data.npy", "-o", "map.npy", "--report", "report.json", "--iterations", "3", "--device", "cpu"];
+        folder.done(&[&arguments[..], &options].concat());
+        let report = folder.report();
+        let number = |key: &str| find(&report, key).and_then(Value::as_f64).unwrap_or(f64::NAN);
+        let ratio = number("plan.memory.host") / number("peak_bytes.host");
+        assert!((0.8..1.25).contains(&ratio), "{options:?}: planned {ratio} of what was used");
+    }
+}
+
+#[test]
+fn options_are_honoured_to_the_letter() {
+    let folder = Folder::new();
+    let cases: &[(&str, &str, &str)] = &[
+        ("--perplexity 12.5", "perplexity", "12.5"),
+        ("--perplexity 5", "neighbors", "15"),
+        ("--neighbors 20", "neighbors", "20"),
+        ("--neighbors all", "knn", "\"all\""),
+        ("--knn inverted", "knn", "\"inverted\""),
+        ("--pca 2", "pca", "2"),
+        ("--metric cosine", "metric", "\"cosine\""),
+        ("--dims 3", "dims", "3"),
+        ("--init random", "init", "\"random\""),
+        ("--field mesh --device cpu", "field", "\"mesh\""),
+        ("--iterations 30", "phases.0.iterations", "30"),
+        ("--iterations 300", "phases.1.iterations", "50"),
+        ("--exaggeration-iterations 100", "phases.0.iterations", "100"),
+        ("--exaggeration-iterations 0", "phases.0.exaggeration", "1.0"),
+        ("--exaggeration 4", "phases.0.exaggeration", "4.0"),
+        ("--exaggeration 4", "phases.0.learning_rate", "10.0"),
+        ("--late-exaggeration 2", "phases.1.exaggeration", "2.0"),
+        ("--late-exaggeration 2", "phases.1.learning_rate", "20.0"),
+        ("--learning-rate 7", "phases.1.learning_rate", "7.0"),
+        ("--momentum 0.5", "phases.1.momentum", "0.5"),
+        ("--stop-below 0.25", "stop_below", "0.25"),
+        ("--max-time 90", "max_seconds", "90.0"),
+        ("--max-time 90s", "max_seconds", "90.0"),
+        ("--max-time 1.5m", "max_seconds", "90.0"),
+        ("--max-time 2h", "max_seconds", "7200.0"),
+        ("--trace-every 9", "trace_every", "9"),
+        ("--seed 18446744073709551", "seed", "18446744073709551"),
+        ("--threads 3", "threads", "3"),
+        ("--device cpu", "backend", "\"cpu\""),
+        ("--device CPU", "backend", "\"cpu\""),
+    ];
+    for (options, key, value) in cases {
+        let mut arguments = vec!["embed", "good.csv", "--plan"];
+        arguments.extend(options.split(' '));
+        let before = folder.files();
+        let ran = folder.done(&arguments);
+        assert!(folder.files() == before, "{options}: a plan writes nothing");
+        assert_eq!(planned(&ran.stdout, key), Some(*value), "{options}: {key}");
+    }
+}
+
+#[test]
+fn the_default_perplexity_shrinks_and_says_so() {
+    let folder = Folder::new();
+    let ran = folder.done(&[&["embed", "good.csv", "-o", "map.csv", "--report", "report.json"], &QUICK[..]].concat());
+    let said = "perplexity 13.00 instead of 30, for 40 points";
+    assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    assert!(folder.report()["warnings"].as_array().expect("a list").iter().any(|warning| warning == said));
+}
+
+#[test]
+fn bytes_depend_on_the_seed_and_not_on_the_threads() {
+    let folder = Folder::new();
+    let names = ["map.npy", "map.csv", "map.png"];
+    let made = |options: &[&str]| {
+        let job = ["embed", "sample:faithful", "-o", names[0], "-o", names[1], "-o", names[2]];
+        folder.done(&[&job[..], &QUICK, options].concat());
+        names.map(|name| folder.read(name))
+    };
+    let one = made(&["--threads", "1"]);
+    assert!(made(&["--threads", "2"]) == one);
+    assert!(made(&["--threads", "2", "--field", "mesh"]) == made(&["--threads", "1", "--field", "mesh"]));
+    let random = made(&["--init", "random"]);
+    assert!(made(&["--init", "random"]) == random);
+    let other = made(&["--init", "random", "--seed", "1"]);
+    for (name, (other, random)) in names.iter().zip(other.iter().zip(&random)) {
+        assert!(other != random, "{name} is the same for two seeds");
+    }
+}
+
+#[test]
+fn a_saved_map_is_a_start() {
+    let folder = Folder::new();
+    for (dims, header) in [("2", "x,y,label"), ("3", "x,y,z,label")] {
+        let labels = ["embed", "good.csv", "--labels", "c", "--dims", dims];
+        let saved = ["-o", "map.npy", "-o", "map.csv"];
+        folder.done(&[&labels[..], &saved, &["--device", "cpu", "--iterations", "300"]].concat());
+        assert!(folder.read("map.csv").starts_with(header.as_bytes()));
+        let map = folder.map("map.npy");
+        let size = map.iter().fold(0.0_f32, |size, y| size.max(y.abs()));
+        assert!(size > 0.1, "the map has grown: {size}");
+        for start in ["map.npy", "map.csv"] {
+            let none = ["--device", "cpu", "--iterations", "0", "--init", start, "-o", "again.npy"];
+            folder.done(&[&labels[..], &none].concat());
+            let again = folder.map("again.npy");
+            assert_eq!(again.len(), map.len());
+            // Centred once more, which moves it by rounding.
+            assert!(again.iter().zip(&map).all(|(a, b)| (a - b).abs() <= 1e-5 * size), "{start} in {dims} dimensions");
+        }
+    }
+}
+
+#[test]
+fn a_descent_stops_when_it_was_asked_to() {
+    let folder = Folder::new();
+    let job = ["embed", "sample:faithful", "-o", "map.npy", "--report", "report.json", "--device", "cpu"];
+    for (options, stopped, said) in [
+        (["--max-time", "0.3", "--iterations", "10000000"], "max-time", "out of time after "),
+        (["--stop-below", "0.01", "--iterations", "10000000"], "stop-below", "converged after "),
+    ] {
+        let ran = folder.done(&[&job[..], &options].concat());
+        let report = folder.report();
+        assert_eq!(report["stopped"], stopped);
+        let iterations = report["iterations"].as_u64().expect("a count");
+        assert!(0 < iterations && iterations < 10_000_000, "{iterations}");
+        let last = report["trace"].as_array().expect("a list").last().expect("a reading");
+        assert_eq!(last["iteration"].as_u64(), Some(iterations));
+        assert_eq!(last["objective"], report["objective"]);
+        assert!(ran.stderr.lines().last().expect("a line").contains(said), "{}", ran.stderr);
+    }
+    // The last reading before the stop changed less than asked for, the one before it more.
+    let trace: Vec<f64> =
+        folder.report()["trace"].as_array().expect("a list").iter().map(|r| r["objective"].as_f64().unwrap()).collect();
+    let change = |i: usize| (trace[i - 1] - trace[i]).abs() / trace[i];
+    let last = trace.len() - 1;
+    assert!(change(last) < 0.01 && !(change(last - 1) < 0.01), "{trace:?}");
+}
+
+#[test]
+fn help_fits_and_is_complete() {
+    let folder = Folder::new();
+    let long = folder.command(&["embed", "--help"]).env("COLUMNS", "100").output().expect("it starts");
+    let short = folder.command(&["embed", "-h"]).env("COLUMNS", "100").output().expect("it starts");
+    let (long, short) = (told(long), told(short));
+    assert_eq!((long.code, short.code), (Some(0), Some(0)));
+    for line in long.stdout.lines().chain(short.stdout.lines()) {
+        assert!(line.chars().count() <= 100, "{} columns: {line}", line.chars().count());
+    }
+    assert!(2 * short.stdout.lines().count() < long.stdout.lines().count(), "-h is not short");
+    let extensions =
+        input::READERS.iter().flat_map(|reader| reader.extensions).map(|extension| format!(".{extension}"));
+    let samples = input::SAMPLES.iter().map(|sample| format!("sample:{}", sample.name));
+    let writers =
+        render::WRITERS.iter().flat_map(|writer| [format!(".{}  ", writer.extension), writer.what.to_owned()]);
+    for listed in extensions.chain(samples).chain(writers) {
+        assert!(long.stdout.contains(&listed), "{listed} is not in the help");
+    }
+    // The values of an option are listed as `- value: …`, and may speak of other options.
+    let names_option = |line: &str| line.starts_with('-') && !line.starts_with("- ");
+    let named = |text: &str| -> Vec<String> {
+        let lines = text.lines().map(str::trim_start).filter(|line| names_option(line));
+        let words = lines.filter_map(|line| line.split("--").nth(1)?.split([' ', '<']).next());
+        words.map(str::to_owned).collect()
+    };
+    assert_eq!(named(&short.stdout), named(&long.stdout));
+    assert!(named(&long.stdout).len() > 20);
+}
+
+#[test]
+fn closed_pipes_do_no_harm() {
+    let folder = Folder::new();
+    for arguments in [&["embed", "--help"][..], &["embed", "good.csv", "--plan", "--device", "cpu"], &["adapters"]] {
+        let mut child =
+            folder.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        drop(child.stdout.take());
+        let ran = told(child.wait_with_output().expect("it ends"));
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{arguments:?}");
+    }
+    for arguments in [&["embed", "good.csv", "-o", "map.csv"][..], &["embed", "missing.csv", "-o", "map.csv"]] {
+        let mut child = folder.command(arguments).args(QUICK).stderr(Stdio::piped()).spawn().expect("it starts");
+        drop(child.stderr.take());
+        let code = child.wait().expect("it ends").code();
+        assert_eq!(code, Some(if arguments[1] == "good.csv" { 0 } else { 2 }), "{arguments:?}");
+    }
+}
+
+/// A device that is always full.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_fails_the_job_and_keeps_what_was_there() {
+    let folder = Folder::new();
+    std::os::unix::fs::symlink("/dev/full", folder.path("full.csv")).expect("a link");
+    let cases: [(&[&str], &str); 2] = [
+        (
+            &["-o", "full.csv", "-o", "new.npy", "--report", "report.json"],
+            "full.csv: the disk is full; free some space",
+        ),
+        (&["-o", "new.npy", "--report", "/dev/full"], "/dev/full: the disk is full; free some space"),
+    ];
+    for (outputs, said) in cases {
+        let ran = folder.run(&[&["embed", "good.csv"], outputs, &QUICK].concat());
+        assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+        let last = ran.stderr.lines().last().expect("a line");
+        assert_eq!(last, format!("nearfield: {said}"));
+        assert_eq!(ran.stderr.matches("the disk is full").count(), 1, "{}", ran.stderr);
+        // The other outputs are worth having.
+        assert_eq!(folder.map("new.npy").len(), 80);
+        assert_eq!(folder.read("map.csv"), b"an old map");
+    }
+    assert_eq!(folder.files().len(), 5, "{:?}", folder.files().keys());
+}
+
+#[cfg(unix)]
+mod interrupted {
+    use super::{Folder, npy, value};
+    use common::adapters::on_each;
+    use nearfield::gpu::Options;
+    use std::io::{BufRead, BufReader, Read};
+    use std::process::{Child, ChildStderr, Command, Stdio};
+    use std::time::{Duration, Instant};
+
+    use super::common;
+
+    /// Far more than a signal takes and far less than the job would.
+    const SOON: Duration = Duration::from_secs(6);
+
+    /// A job on its way, with the end of what it says.
+    struct Job {
+        child: Child,
+        stderr: BufReader<ChildStderr>,
+    }
+
+    impl Job {
+        /// Starts a job of hours and waits until it says `sign`.
+        fn start(mut command: Command, sign: &str) -> Job {
+            command.args(["-o", "map.npy", "-o", "new.png", "--report", "report.json", "--iterations", "100000000"]);
+            let mut child = command.stderr(Stdio::piped()).spawn().expect("it starts");
+            let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+            let mut job = Job { child, stderr };
+            job.wait_for(sign);
+            job
+        }
+
+        fn wait_for(&mut self, sign: &str) {
+            let mut line = String::new();
+            while !line.contains(sign) {
+                line.clear();
+                assert!(self.stderr.read_line(&mut line).expect("text") > 0, "it ended before {sign:?}");
+            }
+        }
+
+        fn signal(&self, name: &str) {
+            let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+            assert!(sent.expect("kill runs").success());
+        }
+
+        /// Its exit code and the rest of what it says, if it ends soon.
+        fn end(mut self) -> (Option<i32>, String) {
+            let asked = Instant::now();
+            let status = loop {
+                if let Some(status) = self.child.try_wait().expect("it can be asked") {
+                    break status;
+                }
+                if asked.elapsed() > SOON {
+                    self.child.kill().expect("it can be killed");
+                    panic!("it goes on after {SOON:?}");
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            };
+            let mut rest = String::new();
+            self.stderr.read_to_string(&mut rest).expect("text");
+            (status.code(), rest)
+        }
+    }
+
+    fn outputs_are_whole(folder: &Folder, points: usize) {
+        let map = folder.map("map.npy");
+        assert_eq!(map.len(), 2 * points);
+        assert!(map.iter().all(|y| y.is_finite()));
+        assert!(folder.read("new.png").len() > 1000);
+        let report = folder.report();
+        assert_eq!(report["stopped"], "interrupted");
+        let last = report["trace"].as_array().expect("a list").last().expect("a reading");
+        assert_eq!(last["iteration"], report["iterations"]);
+        assert_eq!(last["objective"], report["objective"]);
+    }
+
+    #[test]
+    fn in_the_descent_it_writes_what_there_is() {
+        for signal in ["INT", "TERM", "HUP"] {
+            let folder = Folder::new();
+            let job = Job::start(folder.command(&["embed", "sample:digits", "--device", "cpu"]), "iteration 50 of");
+            job.signal(signal);
+            let (code, rest) = job.end();
+            assert_eq!(code, Some(130), "{signal}: {rest}");
+            assert!(rest.lines().last().is_some_and(|line| line.contains("interrupted after ")), "{signal}: {rest}");
+            outputs_are_whole(&folder, 1797);
+        }
+    }
+
+    #[test]
+    fn in_the_descent_on_a_gpu_it_writes_what_there_is() {
+        on_each(Options::default(), |gpu| {
+            let folder = Folder::new();
+            let device = format!("gpu:{}", gpu.adapter().index);
+            let job = Job::start(folder.command(&["embed", "sample:faithful", "--device", &device]), "iteration 50 of");
+            job.signal("INT");
+            let (code, rest) = job.end();
+            assert_eq!(code, Some(130), "{rest}");
+            outputs_are_whole(&folder, 272);
+        });
+    }
+
+    #[test]
+    fn before_the_descent_it_ends_at_once_and_leaves_nothing() {
+        let folder = Folder::new();
+        let (rows, columns) = (18_000, 60);
+        let values = (0..rows * columns).map(|i| value(i / columns, i % columns) as f32);
+        folder.write("large.npy", npy("<f4", rows, columns, values));
+        let before = folder.files();
+        let job = Job::start(folder.command(&["embed", "large.npy", "--device", "cpu"]), "computing on the CPU");
+        job.signal("INT");
+        let (code, rest) = job.end();
+        assert_eq!(code, Some(130), "{rest}");
+        assert!(!rest.contains("iteration"), "the signal came too late for this test: {rest}");
+        assert!(folder.files() == before, "files were left behind");
+    }
+
+    #[test]
+    fn twice_it_ends_without_writing() {
+        let folder = Folder::new();
+        // Of all pairs, so that the first signal alone would take some tenths of a second to be obeyed.
+        let rows = 12_000;
+        folder.write("slow.npy", npy("<f4", rows, 3, (0..3 * rows).map(|i| value(i / 3, i % 3) as f32)));
+        let before = folder.files();
+        let slow = ["embed", "slow.npy", "--device", "cpu", "--field", "exact", "--trace-every", "1"];
+        let mut job = Job::start(folder.command(&slow), "iteration 1 of");
+        job.signal("INT");
+        job.wait_for("Ctrl-C again ends at once");
+        job.signal("INT");
+        let (code, rest) = job.end();
+        assert_eq!(code, Some(130), "{rest}");
+        assert!(!rest.contains("interrupted after"), "it waited for the first: {rest}");
+        assert!(folder.files() == before, "files were left behind");
+    }
+
+    /// `nohup` has SIGHUP ignored, so that a job outlives its terminal; a handler of ours must not undo that.
+    #[test]
+    fn a_hang_up_that_is_ignored_stays_so() {
+        let folder = Folder::new();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "trap '' HUP; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_nearfield")]);
+        shell.args(["embed", "sample:faithful", "--device", "cpu"]).current_dir(folder.0.path());
+        let mut job = Job::start(shell, "iteration 50 of");
+        job.signal("HUP");
+        job.wait_for("iteration 2000 of");
+        job.signal("INT");
+        assert_eq!(job.end().0, Some(130));
+    }
+}
