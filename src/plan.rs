@@ -445,19 +445,24 @@ fn resolve_knn(settings: &Settings, n: usize) -> Result<Search> {
     }
 }
 
+/// The relative force error that the mesh keeps at its standard resolution (benches/README.md).
+const STANDARD_ERROR: f64 = 0.01;
+
 fn resolve_field(settings: &Settings, n: usize, on_device: bool) -> Result<Method> {
     if !(settings.accuracy > 0.0 && settings.accuracy.is_finite()) {
         let cause = format!("{} is not a relative error", settings.accuracy);
         return Err(Error::request("--accuracy", cause, "give a number above 0, as 0.01 for 1 %"));
     }
-    let resolution = if settings.accuracy >= 0.01 { Resolution::STANDARD } else { Resolution::FINE };
+    let resolution = if settings.accuracy >= STANDARD_ERROR { Resolution::STANDARD } else { Resolution::FINE };
     let mesh = match settings.field {
-        Field::Auto => n >= field::MESH_FROM && !on_device && settings.accuracy >= FINEST_MESH,
+        Field::Auto if on_device => n >= field::MESH_FROM_ON_DEVICE && settings.accuracy >= STANDARD_ERROR,
+        Field::Auto => n >= field::MESH_FROM && settings.accuracy >= FINEST_MESH,
         Field::Exact => false,
         Field::Mesh => true,
     };
-    if settings.field == Field::Mesh && on_device {
-        return Err(Error::request("--field mesh", "the mesh is computed on the CPU so far", "add --device cpu"));
+    if mesh && on_device && settings.accuracy < STANDARD_ERROR {
+        let cause = format!("a force error of {} needs splines that devices do not have yet", settings.accuracy);
+        return Err(Error::request("--accuracy", cause, "give 0.01 or more, or add --device cpu, or --field exact"));
     }
     if mesh && settings.accuracy < FINEST_MESH {
         let cause = format!("a force error of {} is below what the mesh reaches, {FINEST_MESH}", settings.accuracy);

@@ -520,7 +520,8 @@ fn the_report_holds_what_was_done_on_a_gpu() {
         folder.done(&[&["embed", "four.csv"], &outputs[..]].concat());
         assert!(folder.map("map.npy").iter().all(|y| y.is_finite()));
         assert_eq!(folder.report()["plan"]["perplexity"], 1.0);
-        folder.refused(&[&["embed", "good.csv", "--field", "mesh"], &outputs[..]].concat(), &["--field mesh", "cpu"]);
+        let fine = ["embed", "good.csv", "--field", "mesh", "--accuracy", "0.001"];
+        folder.refused(&[&fine, &outputs[..]].concat(), &["--accuracy", "0.001", "cpu"]);
     });
 }
 

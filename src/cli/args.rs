@@ -215,7 +215,7 @@ pub enum KnnChoice {
 /// `--field`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum FieldChoice {
-    /// All pairs below 2,500 points or on a GPU, a mesh beyond on the CPU.
+    /// All pairs below 2,500 points (5,000 on a GPU), a mesh beyond.
     Auto,
     /// All pairs.
     Exact,

@@ -43,6 +43,10 @@ pub enum Method {
 /// about 1,000 points on (benches/README.md); up to this many, exact sums take a second or two and leave nothing to doubt.
 pub const MESH_FROM: usize = 2_500;
 
+/// The same for devices: the software adapter gains from some 1,000 points on, but a real GPU computes pairs fast and a
+/// mesh costs it some ten dispatches whatever the number of points. Where a real one changes over was not measured yet.
+pub const MESH_FROM_ON_DEVICE: usize = 5_000;
+
 /// What a method came to in a descent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Account {

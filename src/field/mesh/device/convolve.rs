@@ -129,10 +129,13 @@ fn twiddles(gpu: &Gpu, n: usize) -> Result<Buffer<[f32; 2]>> {
     gpu.upload("twiddles", &table)
 }
 
+/// Rows and columns of the transforms, and the kernel's spectrum.
+type Scratch = (Buffer<[f32; 2]>, Option<Buffer<[f32; 2]>>, Buffer<f32>);
+
 /// The passes of one grid.
 pub struct Convolution {
     /// Held so that their bytes are counted as long as the calls use them.
-    _scratch: (Buffer<[f32; 2]>, Option<Buffer<[f32; 2]>>, Buffer<f32>),
+    _scratch: Scratch,
     calls: Vec<(&'static str, Call, usize)>,
 }
 

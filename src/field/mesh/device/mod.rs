@@ -287,9 +287,9 @@ fn shape(extent: [f64; 3], dims: usize, spacing: f64, limit: u64) -> Result<Shap
         // A short side may grow faster than the longest.
         let spans = |d: usize| (extent[d] * room).max(longest / 4.0) / h;
         let rate = SPLIT_RATE * (spacing / h).powi(2);
-        let alone = grid(dims, h, |d| spans(d), None);
+        let alone = grid(dims, h, spans, None);
         let split = if h < spacing { None } else { reach(&KERNEL, h, rate) }.and_then(|reach| {
-            let fine = grid(dims, h, |d| spans(d), Some(reach))?;
+            let fine = grid(dims, h, spans, Some(reach))?;
             // The coarse grid serves all that the fine one holds.
             let held = cells(&fine);
             let along = |d: usize| if dims == 2 { held[2 * d] } else { held[d] };
