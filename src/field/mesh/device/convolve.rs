@@ -131,8 +131,9 @@ fn twiddles(gpu: &Gpu, n: usize) -> Result<Buffer<[f32; 2]>> {
 
 /// The passes of one grid.
 pub struct Convolution {
-    /// Held so that their bytes are counted as long as the calls use them.
-    _scratch: (Buffer<[f32; 2]>, Option<Buffer<[f32; 2]>>, Buffer<f32>),
+    // Held so that their bytes are counted as long as the calls use them.
+    _spectra: [Option<Buffer<[f32; 2]>>; 2],
+    _kernel: Buffer<f32>,
     calls: Vec<(&'static str, Call, usize)>,
 }
 
@@ -199,7 +200,7 @@ impl Convolution {
             });
             calls.push((pass.entry, kernel_of_pass.bind(gpu, &buffers)?, groups));
         }
-        Ok(Convolution { _scratch: (spectra, turned, kernel), calls })
+        Ok(Convolution { _spectra: [Some(spectra), turned], _kernel: kernel, calls })
     }
 
     /// Charges → potential, each pass with its workgroups; the charges are 0 afterwards.
