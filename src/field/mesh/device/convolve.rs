@@ -129,13 +129,11 @@ fn twiddles(gpu: &Gpu, n: usize) -> Result<Buffer<[f32; 2]>> {
     gpu.upload("twiddles", &table)
 }
 
-/// Rows and columns of the transforms, and the kernel's spectrum.
-type Scratch = (Buffer<[f32; 2]>, Option<Buffer<[f32; 2]>>, Buffer<f32>);
-
 /// The passes of one grid.
 pub struct Convolution {
-    /// Held so that their bytes are counted as long as the calls use them.
-    _scratch: Scratch,
+    // Held so that their bytes are counted as long as the calls use them.
+    _spectra: [Option<Buffer<[f32; 2]>>; 2],
+    _kernel: Buffer<f32>,
     calls: Vec<(&'static str, Call, usize)>,
 }
 
@@ -202,7 +200,7 @@ impl Convolution {
             });
             calls.push((pass.entry, kernel_of_pass.bind(gpu, &buffers)?, groups));
         }
-        Ok(Convolution { _scratch: (spectra, turned, kernel), calls })
+        Ok(Convolution { _spectra: [Some(spectra), turned], _kernel: kernel, calls })
     }
 
     /// Charges → potential, each pass with its workgroups; the charges are 0 afterwards.
