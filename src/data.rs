@@ -11,7 +11,7 @@ use ndarray::{Array1, Array2};
 pub struct Dataset {
     /// Where it came from, for messages and pictures: a path or `sample:NAME`.
     pub name: String,
-    /// [N, M] values.
+    /// `[N, M]` values.
     pub points: Array2<f32>,
     /// One label a row.
     pub labels: Option<Labels>,
@@ -62,9 +62,9 @@ impl Labels {
 /// are below N. Among equal distances at the edge of a row the smaller index was taken.
 #[derive(Debug, Clone)]
 pub struct Neighbors<T> {
-    /// [N, k] indices of points.
+    /// `[N, k]` indices of points.
     pub indices: Array2<u32>,
-    /// [N, k] squared distances δ².
+    /// `[N, k]` squared distances δ².
     pub d2: Array2<T>,
 }
 
@@ -73,7 +73,7 @@ pub struct Neighbors<T> {
 pub struct Conditionals<T> {
     /// `[N]` precision β_i of p_j|i ∝ exp(−β_i δ_ij²).
     pub beta: Array1<T>,
-    /// [N, k] p_j|i beside [`Neighbors::indices`]; every row sums to 1.
+    /// `[N, k]` p_j|i beside [`Neighbors::indices`]; every row sums to 1.
     pub p: Array2<T>,
     /// How many points could not reach the perplexity asked for (more equidistant nearest neighbours than it).
     pub unreached: usize,
@@ -85,7 +85,7 @@ pub struct Conditionals<T> {
 /// symmetric, its diagonal is empty, and its weights sum to N. No entry is dropped for being small.
 #[derive(Debug, Clone)]
 pub struct Affinities<T> {
-    /// [N + 1] where each row starts.
+    /// `[N + 1]` where each row starts.
     pub offsets: Vec<usize>,
     /// `[entries]` column of each entry.
     pub indices: Vec<u32>,
@@ -111,7 +111,7 @@ impl<T: Real> Affinities<T> {
 /// A map: one row a point, in 2 or 3 dimensions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embedding<T> {
-    /// [N, d] coordinates, d = 2 or 3.
+    /// `[N, d]` coordinates, d = 2 or 3.
     pub points: Array2<T>,
 }
 

@@ -23,7 +23,7 @@ pub trait Descent {
     /// Any fault of the device.
     fn step(&mut self, phase: &Phase, count: usize) -> Result<usize>;
 
-    /// The map as it is now, centred: [N, d].
+    /// The map as it is now, centred: `[N, d]`.
     ///
     /// # Errors
     /// Any fault of the device.
@@ -71,7 +71,7 @@ pub enum Stop {
 /// What a descent did.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
-    /// The map, centred: [N, d].
+    /// The map, centred: `[N, d]`.
     pub embedding: Embedding<f32>,
     /// Iterations done.
     pub iterations: usize,

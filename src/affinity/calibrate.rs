@@ -20,7 +20,7 @@ use rayon::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-/// β_i and p_j|i of [N, k] neighbours, such that every row has entropy ln(perplexity), in nats.
+/// β_i and p_j|i of `[N, k]` neighbours, such that every row has entropy ln(perplexity), in nats.
 ///
 /// Rows that cannot reach it are counted in `unreached` and get what they come closest to: the uniform distribution over
 /// the nearest neighbours where more are tied than the perplexity (the limit β → ∞; the β given is finite and leaves

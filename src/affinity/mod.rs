@@ -22,7 +22,7 @@ use crate::gpu::Gpu;
 use crate::real::Real;
 use crate::{Error, Result};
 
-/// The joint distribution of [N, k] neighbours at a perplexity.
+/// The joint distribution of `[N, k]` neighbours at a perplexity.
 ///
 /// # Errors
 ///

@@ -17,7 +17,7 @@ use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// The symmetric [N, N] matrix N·p_ij of [N, k] conditionals.
+/// The symmetric `[N, N]` matrix N·p_ij of [N, k] conditionals.
 ///
 /// An edge is kept even where its p underflows to 0; (i, j) and (j, i) have the same bits.
 pub fn symmetrize<T: Real>(neighbors: &Neighbors<T>, conditionals: &Conditionals<T>) -> Affinities<T> {

@@ -38,7 +38,7 @@ impl Field {
         })
     }
 
-    /// [segments, N] force and weight.
+    /// `[segments, N]` force and weight.
     fn sums(&self) -> (&Buffer<[f32; 4]>, usize) {
         match self {
             Field::Exact(field) => (&field.sums, field.segments),
@@ -105,7 +105,7 @@ pub struct Device<'a> {
 }
 
 impl<'a> Device<'a> {
-    /// Uploads the affinities and a map [N, d] to start from at rest.
+    /// Uploads the affinities and a map `[N, d]` to start from at rest.
     ///
     /// # Errors
     /// Any fault of the device, or a map that no mesh of this method holds.

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 /// The field of unit charges at every point: O(N²) operations.
 ///
-/// `points` is [N, d]. Terms are added in the order of j, so the result does not depend on the number of threads.
+/// `points` is `[N, d]`. Terms are added in the order of j, so the result does not depend on the number of threads.
 pub fn exact<T: Real, K: Kernel<T>>(points: ArrayView2<T>, kernel: K) -> FieldSums<T> {
     let (n, dims) = points.dim();
     let rows: Vec<(Vec<T>, T)> = (0..n)
@@ -41,7 +41,7 @@ pub fn exact<T: Real, K: Kernel<T>>(points: ArrayView2<T>, kernel: K) -> FieldSu
     }
 }
 
-/// [N, d] Σ_j |w s (y_i − y_j)|: what the rounding of `force` is measured against.
+/// `[N, d]` Σ_j |w s (y_i − y_j)|: what the rounding of `force` is measured against.
 pub fn force_magnitude<T: Real, K: Kernel<T>>(points: ArrayView2<T>, kernel: K) -> Array2<T> {
     let (n, dims) = points.dim();
     let mut magnitude = Array2::from_elem((n, dims), T::of(0.0));
@@ -101,7 +101,7 @@ pub struct ExactField {
     segment: usize,
     /// Segments of columns whose sums the totals add up.
     pub segments: usize,
-    /// [segments, N] force and weight.
+    /// `[segments, N]` force and weight.
     pub sums: Buffer<[f32; 4]>,
     calls: Vec<(Call, usize)>,
 }

@@ -19,7 +19,7 @@ const TASK_ROWS: usize = 32;
 
 /// The field of unit charges at every point.
 ///
-/// `points` is [N, 2] or [N, 3]. The result does not depend on the number of threads.
+/// `points` is `[N, 2]` or [N, 3]. The result does not depend on the number of threads.
 pub fn exact<T: Real, K: Kernel<T>>(points: ArrayView2<T>, kernel: K) -> FieldSums<T> {
     match points.ncols() {
         2 => in_dims::<T, K, 2>(points, kernel),

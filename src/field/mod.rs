@@ -24,7 +24,7 @@ use rayon::prelude::*;
 /// What the field gives every point.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FieldSums<T> {
-    /// [N, d] Σ_j w s (y_i − y_j).
+    /// `[N, d]` Σ_j w s (y_i − y_j).
     pub force: Array2<T>,
     /// `[N]` Σ_j w, the point itself left out.
     pub weight: Array1<T>,

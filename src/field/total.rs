@@ -72,7 +72,7 @@ pub struct TotalPass {
 }
 
 impl TotalPass {
-    /// For the map and the field sums ([segments, N]) in these buffers.
+    /// For the map and the field sums (`[segments, N]`) in these buffers.
     ///
     /// # Errors
     /// Any fault of the device.

@@ -11,7 +11,7 @@ pub fn stride(dims: usize) -> usize {
 }
 
 impl Gpu {
-    /// A map [N, d] as it lies on the device.
+    /// A map `[N, d]` as it lies on the device.
     ///
     /// # Errors
     /// As for [`Gpu::zeros`].
@@ -26,7 +26,7 @@ impl Gpu {
         self.upload(label, &values)
     }
 
-    /// The map [N, d] in a device buffer.
+    /// The map `[N, d]` in a device buffer.
     ///
     /// # Errors
     /// Any fault of the device.

@@ -30,7 +30,7 @@ pub enum Start {
     Pca,
     /// Small normal random numbers.
     Random,
-    /// [N, d] coordinates.
+    /// `[N, d]` coordinates.
     Given(Array2<f32>),
 }
 
@@ -41,14 +41,14 @@ pub const START_DEVIATION: f64 = 1e-4;
 /// millionth, some ten roundings of `f32`.
 const MISSING: f64 = 1e-12;
 
-/// The start of [N, M] points in `dims` dimensions: [N, dims].
+/// The start of `[N, M]` points in `dims` dimensions: [N, dims].
 ///
 /// Components that the data lack (fewer columns than `dims`, points on a line, all rows equal) are seeded normal noise of
 /// standard deviation [`START_DEVIATION`]. The same input and seed give the same bytes on any number of threads.
 ///
 /// # Errors
 ///
-/// A given start that is not [N, dims] or not finite; those of [`principal_components`].
+/// A given start that is not `[N, dims]` or not finite; those of [`principal_components`].
 pub fn start(points: ArrayView2<'_, f32>, start: &Start, dims: usize, seed: u64) -> Result<Embedding<f32>> {
     let n = points.nrows();
     let mut map = Array2::zeros((n, dims));

@@ -6,8 +6,8 @@
 //!
 //! | min(N, M) | how | cost |
 //! |---|---|---|
-//! | to [`EXACT`], M ≤ N | eigenvectors of AᵀA, [M, M] | N M² |
-//! | to [`EXACT`], N < M | eigenvectors u of AAᵀ, [N, N]; v ∝ Aᵀu | M N² |
+//! | to [`EXACT`], M ≤ N | eigenvectors of AᵀA, `[M, M]` | N M² |
+//! | to [`EXACT`], N < M | eigenvectors u of AAᵀ, `[N, N]`; v ∝ Aᵀu | M N² |
 //! | beyond | randomised block Krylov space of either (Musco and Musco 2015, algorithm 2) | 32 N M (count + 10) |
 //!
 //! Everything is computed in `f64`, the data widened a slab at a time, and the bytes do not depend on the number of
@@ -33,7 +33,7 @@ pub struct Pca {
     pub components: Array2<f64>,
     /// `[count]` variances λ_c (sums of squares divided by N), falling.
     pub variances: Array1<f64>,
-    /// [N, count] coordinates s_ic of the points.
+    /// `[N, count]` coordinates s_ic of the points.
     pub scores: Array2<f32>,
 }
 
@@ -41,7 +41,7 @@ pub struct Pca {
 /// Beyond it the randomised space is cheaper.
 pub const EXACT: usize = 1500;
 
-/// The first `count` principal components of [N, M] points.
+/// The first `count` principal components of `[N, M]` points.
 ///
 /// # Errors
 ///

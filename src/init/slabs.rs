@@ -1,6 +1,6 @@
 //! Products with the centred data in `f64`, without a copy of them in `f64`.
 //!
-//! A = X − 1 m̄ᵀ is [N, M]. Write L for A if it is at least as tall as wide and for Aᵀ if not: [long, short]. L is widened
+//! A = X − 1 m̄ᵀ is `[N, M]`. Write L for A if it is at least as tall as wide and for Aᵀ if not: [long, short]. L is widened
 //! from `f32` one slab of rows at a time:
 //!
 //! ```text
@@ -32,7 +32,7 @@ pub(super) struct Centred<'a> {
 }
 
 impl<'a> Centred<'a> {
-    /// [N, M] points in standard layout.
+    /// `[N, M]` points in standard layout.
     pub(super) fn new(points: ArrayView2<'a, f32>) -> Self {
         let slabs: Vec<_> = points.axis_chunks_iter(Axis(0), PANEL).collect();
         let sums: Vec<Array1<f64>> =
@@ -101,7 +101,7 @@ impl<'a> Centred<'a> {
         stack(&strips, q.ncols())
     }
 
-    /// A V of [M, c] columns V, rounded: [N, c].
+    /// A V of `[M, c]` columns V, rounded: [N, c].
     pub(super) fn scores(&self, v: &Mat<f64>) -> Array2<f32> {
         let mut scores = Array2::zeros((self.points.nrows(), v.ncols()));
         let strips = scores.axis_chunks_iter_mut(Axis(0), PANEL).into_par_iter();

@@ -21,7 +21,7 @@ pub(super) fn sniff(head: &[u8]) -> Sniff {
     if there == 4 && dtype(magic).is_some() && magic[3] > 0 { Sniff::Certain } else { Sniff::Excluded }
 }
 
-/// Reads points: [n, …], flattened to [n, columns].
+/// Reads points: [n, …], flattened to `[n, columns]`.
 pub(super) fn read(source: &mut Source, request: &Request) -> Result<Parsed> {
     check_labels_file(request)?;
     let header = header(source)?;

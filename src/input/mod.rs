@@ -147,7 +147,7 @@ pub const SAMPLES: &[Sample] = &[
 
 /// What a reader makes of a file, before the parts that all readers share.
 struct Parsed {
-    /// [N, M] checked values.
+    /// `[N, M]` checked values.
     points: Array2<f32>,
     /// The label column, if one was asked for and found.
     labels: Option<Vec<String>>,
@@ -176,7 +176,7 @@ pub fn read(request: &Request) -> Result<Dataset> {
     Ok(Dataset { name: request.input.to_string(), points: parsed.points, labels, notes: parsed.notes })
 }
 
-/// Reads a map to start from: [n, dims] finite values as they stand, neither shifted nor scaled.
+/// Reads a map to start from: `[n, dims]` finite values as they stand, neither shifted nor scaled.
 ///
 /// From `.npy` the array must have exactly that shape. From a text table the columns `x`, `y` (and `z`) are taken if
 /// the header names them, and others beside them, such as our own `label`, are passed over; without those names there must be

@@ -20,7 +20,7 @@ pub(super) fn sniff(head: &[u8]) -> Sniff {
     if head.starts_with(MAGIC) { Sniff::Certain } else { Sniff::Excluded }
 }
 
-/// Reads points: [n, …], flattened to [n, columns].
+/// Reads points: [n, …], flattened to `[n, columns]`.
 pub(super) fn read(source: &mut Source, request: &Request) -> Result<Parsed> {
     check_labels_file(request)?;
     let header = header(source)?;
@@ -47,7 +47,7 @@ pub(super) fn read(source: &mut Source, request: &Request) -> Result<Parsed> {
     Ok(Parsed { points: matrix(rows, columns, settled.points), labels: None, notes })
 }
 
-/// Reads [n, dims] values as they stand.
+/// Reads `[n, dims]` values as they stand.
 pub(super) fn read_as_given(source: &mut Source, n: usize, dims: usize) -> Result<Array2<f32>> {
     let header = header(source)?;
     header.check_numbers(&source.name)?;
@@ -60,7 +60,7 @@ pub(super) fn read_as_given(source: &mut Source, n: usize, dims: usize) -> Resul
     Ok(matrix(n, dims, settled.points))
 }
 
-/// Reads labels, [n] or [n, 1], as text.
+/// Reads labels, `[n]` or [n, 1], as text.
 pub(super) fn read_labels(source: &mut Source) -> Result<Vec<String>> {
     let header = header(source)?;
     match header.shape.as_slice() {

@@ -42,7 +42,7 @@ pub(super) fn read(source: &mut Source, request: &Request) -> Result<Parsed> {
     Ok(Parsed { points, labels, notes: settled.notes })
 }
 
-/// Reads [n, dims] values as they stand: the columns x, y (and z) if the header names them, else all columns.
+/// Reads `[n, dims]` values as they stand: the columns x, y (and z) if the header names them, else all columns.
 pub(super) fn read_map(source: &mut Source, dims: usize) -> Result<Array2<f32>> {
     let name = source.name.clone();
     let table = scan(source, Header::Auto, |columns| {
@@ -151,9 +151,9 @@ struct Table {
     columns: Columns,
     roles: Vec<Role>,
     rows: usize,
-    /// [rows, value columns]
+    /// `[rows, value columns]`
     values: Vec<f64>,
-    /// [rows] if there is a label column.
+    /// `[rows]` if there is a label column.
     labels: Vec<String>,
 }
 

@@ -60,7 +60,7 @@ impl Recall {
     }
 }
 
-/// The k nearest neighbours of points [N, M] by Euclidean distance, about `wish` of them true ones; 0 < k < N.
+/// The k nearest neighbours of points `[N, M]` by Euclidean distance, about `wish` of them true ones; 0 < k < N.
 ///
 /// Every row holds exactly k neighbours, ascending, without the point itself; squared distances are sums of squared
 /// differences. The same bytes for the same seed, whatever the number of threads. Among equal distances the smaller

@@ -18,11 +18,11 @@ const CHUNK: usize = 768;
 pub(super) struct Cells {
     /// [cells, stride(m)] centroids, padded with zeros.
     pub centroids: Vec<f32>,
-    /// [N] the cell whose centroid is nearest, the smaller among equals (to the rounding of the computed distance).
+    /// `[N]` the cell whose centroid is nearest, the smaller among equals (to the rounding of the computed distance).
     pub of: Vec<u32>,
 }
 
-/// About `n_cells` cells of `points`, [N, m] row by row: Lloyd's iterations from random points of a random sample.
+/// About `n_cells` cells of `points`, `[N, m]` row by row: Lloyd's iterations from random points of a random sample.
 ///
 /// Sums run in the order of the points in `f64`, so that no byte depends on the number of threads.
 pub(super) fn cells(points: &[f32], m: usize, n_cells: usize, seed: u64) -> Cells {

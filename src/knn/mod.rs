@@ -53,7 +53,7 @@ impl Metric {
         }
     }
 
-    /// The points among which Euclidean neighbours are this metric's neighbours: [N, M] to [N, M].
+    /// The points among which Euclidean neighbours are this metric's neighbours: `[N, M]` to [N, M].
     ///
     /// For the cosine every row is divided by its length (by its largest value first, so that no square leaves the
     /// range of `T`).

@@ -22,7 +22,7 @@ const BOUNDARY: f32 = 1.1;
 
 /// Points sorted by cell.
 pub(super) struct Lists<'a> {
-    /// [N, m] the points as given.
+    /// `[N, m]` the points as given.
     pub points: &'a [f32],
     /// Coordinates of a point.
     pub m: usize,
@@ -50,7 +50,7 @@ const CANCELLATION: f32 = 4096.0;
 pub(super) const NONE: u32 = u32::MAX;
 
 impl<'a> Lists<'a> {
-    /// Sorts points [N, m] by cell.
+    /// Sorts points `[N, m]` by cell.
     pub fn new(points: &'a [f32], m: usize, centroids: &[f32], of: &[u32]) -> Self {
         let wide = stride(m);
         let mut counts = vec![0u32; centroids.len() / wide + 1];

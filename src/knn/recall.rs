@@ -15,7 +15,7 @@ const CHUNK: usize = 4096;
 /// others. Points as far as the farthest true neighbour count, whichever of them was taken; the distances stored
 /// are not believed.
 ///
-/// Points [N, M], neighbours [N, k]. Squared distances are direct sums over the coordinates in their order, on both
+/// Points `[N, M]`, neighbours [N, k]. Squared distances are direct sums over the coordinates in their order, on both
 /// sides of the comparison, so that equal ones compare as equal. Cost: sample · N · M.
 pub fn recall(points: ArrayView2<f32>, neighbors: &Neighbors<f32>, sample: usize, seed: u64) -> f64 {
     let (n, m) = points.dim();

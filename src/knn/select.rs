@@ -19,7 +19,7 @@ use rayon::prelude::*;
 use std::ops::Range;
 use std::time::Instant;
 
-/// The k nearest other points of every point: [N, M] points to [N, k] neighbours.
+/// The k nearest other points of every point: `[N, M]` points to [N, k] neighbours.
 ///
 /// Among equal distances the smaller index is nearer; rows are in ascending order of index. Each distance is a sum of M
 /// squares, wrong by at most (M + 2)·u of itself (cosine: of the squared distance of unit vectors, before its square).
@@ -82,7 +82,7 @@ pub(super) struct PointBlocks<T> {
 }
 
 impl<T: Real> PointBlocks<T> {
-    /// Lays out [N, M] points.
+    /// Lays out `[N, M]` points.
     pub(super) fn new(points: ArrayView2<'_, T>) -> Self {
         let (n, n_dims) = points.dim();
         let mut values = vec![T::of(f64::INFINITY); n.div_ceil(LANES) * n_dims * LANES];
@@ -134,7 +134,7 @@ impl<T: Real> PointBlocks<T> {
     }
 }
 
-/// Σ_m (x_m − y_m)² of each query x, `[M]`, and each point y of a block, [M, LANES].
+/// Σ_m (x_m − y_m)² of each query x, `[M]`, and each point y of a block, `[M, LANES]`.
 #[inline(always)]
 fn squared_distances<T: Real>(x: [&[T]; QUERIES_IN_REGISTERS], y: &[[T; LANES]]) -> [[T; LANES]; QUERIES_IN_REGISTERS] {
     let x = x.map(|x| &x[..y.len()]);

@@ -80,7 +80,7 @@ pub const SHADERS: [Shader; 2] = [
 
 /// The attraction of a map that lies on the device.
 pub struct AttractionPass {
-    /// [N, d] Σ_j N p_ij s (y_i − y_j).
+    /// `[N, d]` Σ_j N p_ij s (y_i − y_j).
     pub attraction: Buffer<f32>,
     calls: Vec<(Call, usize)>,
 }

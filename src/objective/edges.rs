@@ -27,7 +27,7 @@ pub struct Edges {
 
 struct Piece {
     base: usize,
-    /// [rows + 1] first edge of each row, on the host as well for cutting dispatches.
+    /// `[rows + 1]` first edge of each row, on the host as well for cutting dispatches.
     starts: Vec<u32>,
     offsets: Buffer<u32>,
     indices: Buffer<u32>,

@@ -12,7 +12,7 @@
 //! The gradient falls into an attraction along the edges of p, here, and a repulsion that is a field, in
 //! [`field`](crate::field). Affinities are stored as N p_ij, so every sum below is N times its formula.
 //!
-//! - [`attraction`]: Σ_j N p_ij s (y_i − y_j), [N, d].
+//! - [`attraction`]: Σ_j N p_ij s (y_i − y_j), `[N, d]`.
 //! - [`loss`]: −Σ_j N p_ij log w, `[N]`, and the objective.
 
 pub mod attraction;

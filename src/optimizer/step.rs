@@ -16,7 +16,7 @@ const SMALLEST_GAIN: f64 = 0.01;
 /// No step is longer than this, in map units: a guard against points shooting off.
 const LONGEST_STEP: f64 = 5.0;
 
-/// What the descent carries from one iteration to the next: three matrices [N, d].
+/// What the descent carries from one iteration to the next: three matrices `[N, d]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct State<T> {
     /// The map.
@@ -36,7 +36,7 @@ impl<T: Real> State<T> {
     }
 }
 
-/// N/4 · ∂C/∂y = exaggeration · attraction − (N/Z) · force: [N, d].
+/// N/4 · ∂C/∂y = exaggeration · attraction − (N/Z) · force: `[N, d]`.
 pub fn gradient<T: Real>(exaggeration: T, attraction: ArrayView2<T>, force: ArrayView2<T>, z: T) -> Array2<T> {
     let scale = T::of(attraction.nrows() as f64) / z;
     Zip::from(attraction).and(force).map_collect(|&pull, &push| exaggeration * pull - scale * push)
@@ -121,9 +121,9 @@ pub const SHADERS: [Shader; 2] = [
 pub struct StepPass {
     n: usize,
     params: Buffer<StepParams>,
-    /// [N, d] the last step.
+    /// `[N, d]` the last step.
     pub velocity: Buffer<f32>,
-    /// [N, d] gains.
+    /// `[N, d]` gains.
     pub gains: Buffer<f32>,
     call: Call,
 }

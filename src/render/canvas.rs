@@ -1,7 +1,7 @@
 //! A small rasteriser: marks, lines and polygons with soft edges on a white page.
 //!
 //! Every shape is a signed distance (negative inside, in pixels), and a pixel is covered by ½ − distance at its centre,
-//! held to [0, 1]: exact for straight edges along the axes, and within a few percent of the area elsewhere. Colours are
+//! held to `[0, 1]`: exact for straight edges along the axes, and within a few percent of the area elsewhere. Colours are
 //! blended as they are stored (sRGB), as in other plotting tools.
 
 use rayon::prelude::*;
@@ -109,7 +109,7 @@ impl Canvas {
         &self.pixels
     }
 
-    /// Lays a colour over a pixel that it covers by `coverage` in [0, 1]; nothing happens off the page.
+    /// Lays a colour over a pixel that it covers by `coverage` in `[0, 1]`; nothing happens off the page.
     pub fn blend(&mut self, x: i64, y: i64, color: Color, coverage: f32) {
         if (0..self.width as i64).contains(&x) && (0..self.height as i64).contains(&y) {
             let start = (y as usize * self.width + x as usize) * 3;

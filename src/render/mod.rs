@@ -23,7 +23,7 @@ use std::path::Path;
 /// What is written: a map with what a reader of it should know.
 #[derive(Debug, Clone, Copy)]
 pub struct Map<'a> {
-    /// [N, d] finite coordinates, d = 2 or 3.
+    /// `[N, d]` finite coordinates, d = 2 or 3.
     pub points: ArrayView2<'a, f32>,
     /// `[N]` labels, if there are any.
     pub labels: Option<&'a Labels>,

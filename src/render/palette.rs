@@ -32,7 +32,7 @@ pub fn class_mark(class: usize) -> (Color, Shape) {
     (PETROFF[class % PETROFF.len()], SHAPES[class / PETROFF.len() % SHAPES.len()])
 }
 
-/// The colour of a number at `t` in [0, 1] of the range: viridis, by S. van der Walt and N. Smith for matplotlib, 2015;
+/// The colour of a number at `t` in `[0, 1]` of the range: viridis, by S. van der Walt and N. Smith for matplotlib, 2015;
 /// its lightness grows evenly, so that it also reads without colour.
 pub fn number_color(t: f64) -> Color {
     colorous::VIRIDIS.eval_continuous(t.clamp(0.0, 1.0)).as_array()

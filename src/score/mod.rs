@@ -10,7 +10,7 @@ use rayon::prelude::*;
 /// Leave-one-out label accuracy of a map: the share of points whose label is the majority label of the `k` nearest in
 /// the map, the point itself excluded; majority ties go to the smaller label.
 ///
-/// `map` is [N, d] with a small d, `labels` is `[N]`; of fewer than k + 1 points all others are asked. The work grows
+/// `map` is `[N, d]` with a small d, `labels` is `[N]`; of fewer than k + 1 points all others are asked. The work grows
 /// about as N^(3/2) for maps that spread in both directions.
 ///
 /// # Panics
@@ -31,7 +31,7 @@ pub fn label_accuracy(map: ArrayView2<f32>, labels: &[u32], k: usize) -> f64 {
 /// The share of the `k` nearest in the input, the point itself excluded, that are among the `k` nearest in the map,
 /// over about `sample` points spread evenly over the rows (all points if there are no more).
 ///
-/// `data` is [N, M], `map` is [N, d]; of fewer than k + 1 points all others are asked. The input's neighbours are found
+/// `data` is `[N, M]`, `map` is [N, d]; of fewer than k + 1 points all others are asked. The input's neighbours are found
 /// exactly, with N · M operations for each sampled point.
 ///
 /// # Panics

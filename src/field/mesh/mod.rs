@@ -182,7 +182,7 @@ impl<T: Real> Mesh<T> {
         Ok(self.field(charges, phi, force))
     }
 
-    /// Fits the grid to `points`, [n, dims], and sorts them into it. Any number of fields of other charges at the same points
+    /// Fits the grid to `points`, `[n, dims]`, and sorts them into it. Any number of fields of other charges at the same points
     /// may follow.
     pub fn place(&mut self, points: &[T]) -> Result<(), MeshError> {
         self.frame = None;
@@ -364,7 +364,7 @@ fn smooth(need: usize) -> usize {
     }
 }
 
-/// The corners of the bounding box of `points`, [n, D]; `None` if a coordinate is not finite.
+/// The corners of the bounding box of `points`, `[n, D]`; `None` if a coordinate is not finite.
 fn bounds<T: Real, const D: usize>(points: &[T]) -> Option<([T; 3], [T; 3])> {
     const LINES: usize = 16;
     let zero = T::default();

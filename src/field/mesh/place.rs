@@ -50,7 +50,7 @@ impl<T: Real> Placement<T> {
         Self { n: 0, base: Vec::new(), fraction: Vec::new(), index: Vec::new(), starts: Vec::new(), strips: 0 }
     }
 
-    /// Sorts `points`, [n, D], all of them within the frame.
+    /// Sorts `points`, `[n, D]`, all of them within the frame.
     pub(super) fn place<const D: usize>(&mut self, points: &[T], frame: &Frame<T>) {
         let n = points.len() / D;
         let strips = frame.occupied[0].div_ceil(frame.strip);

@@ -72,7 +72,7 @@ pub struct FramePass {
     params: Buffer<FrameParams>,
     n: usize,
     boxes: usize,
-    /// [12] `Frame`: halted, evaluations, strays, wild, lower corner, upper corner.
+    /// `[12]` `Frame`: halted, evaluations, strays, wild, lower corner, upper corner.
     pub frame: Buffer<u32>,
     corners: Call,
     settle: Call,

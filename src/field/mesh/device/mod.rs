@@ -85,7 +85,7 @@ pub struct MeshField {
     n: usize,
     dims: usize,
     spacing: f64,
-    /// [N] force and weight.
+    /// `[N]` force and weight.
     pub sums: Buffer<[f32; 4]>,
     frame: FramePass,
     standing: Option<Standing>,
@@ -122,7 +122,7 @@ impl MeshField {
         Ok(field)
     }
 
-    /// [12] whose first is not 0 while the field does not serve the map as it is: what moves the map must then leave it.
+    /// `[12]` whose first is not 0 while the field does not serve the map as it is: what moves the map must then leave it.
     pub fn halted(&self) -> &Buffer<u32> {
         &self.frame.frame
     }

@@ -94,13 +94,13 @@ pub struct TransferPass {
 pub struct Ends<'a> {
     /// `Frame`.
     pub frame: &'a Buffer<u32>,
-    /// [N] map.
+    /// `[N]` map.
     pub points: &'a Buffer<f32>,
     /// Charges of the fine and the coarse grid.
     pub charges: &'a Buffer<u32>,
     /// Their potentials.
     pub potential: &'a Buffer<f32>,
-    /// [N] force, weight.
+    /// `[N]` force, weight.
     pub sums: &'a Buffer<[f32; 4]>,
 }
 
@@ -151,8 +151,8 @@ mod tests {
     fn no_node_can_overflow() {
         for dims in [2, 3] {
             for n in [1, 2, 70_000, 1_000_000, 100_000_000] {
-                // As the shader rounds: half a unit is added and the rest cut off.
-                let most = (f64::from(units_per_charge(n, dims)) * (2.0_f64 / 3.0).powi(dims as i32) + 0.5).floor();
+                // Each charge is rounded to whole units, as the shader does.
+                let most = (f64::from(units_per_charge(n, dims)) * (2.0_f64 / 3.0).powi(dims as i32)).round();
                 assert!(most * n as f64 <= f64::from(u32::MAX), "{n} points in {dims}-D");
                 assert!(n > 1_000_000 || units_per_charge(n, dims) > 9_000.0);
             }
