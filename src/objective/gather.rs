@@ -1,7 +1,7 @@
 //! Attraction in two dimensions at the speed of the vector units: the sum of
 //! [`attraction`](super::attraction::attraction), eight edges at a time.
 //!
-//! The compiler does not vectorise a loop that gathers `map[index]`, so this is the one file of ours with `unsafe`: AVX2's
+//! The compiler does not vectorise a loop that gathers `map[index]`, so this file has `unsafe` (as has one line of `cli/host.rs`): AVX2's
 //! gather fetches four points (two numbers each) at a time without a bounds check, and [`Gathered::new`] has checked
 //! all indices before. On a processor without AVX2 there is no [`Gathered`], and the plain loop serves. Cost: 8 bytes and
 //! one gathered point an edge; 8 sums a row, folded at its end, so the bytes do not depend on the number of threads.
