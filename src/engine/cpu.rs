@@ -55,11 +55,6 @@ impl<'a, T: Real> Cpu<'a, T> {
         }
     }
 
-    /// The map as it is, not centred.
-    pub fn points(&self) -> &Array2<T> {
-        &self.state.points
-    }
-
     /// Brings the attraction up to date with the map.
     fn attract(&mut self) {
         match &self.gathered {

@@ -17,7 +17,7 @@ pub mod lanes;
 pub mod mesh;
 pub mod total;
 
-use crate::kernel::{Kernel, Student};
+use crate::kernel::Student;
 use ndarray::{Array1, Array2, ArrayView2};
 use rayon::prelude::*;
 
@@ -74,22 +74,12 @@ const SAMPLED_PAIRS: usize = 100_000_000;
 pub fn force_error(points: ArrayView2<f32>, force: ArrayView2<f32>) -> f64 {
     let (n, dims) = points.dim();
     let sample = (SAMPLED_PAIRS / n.max(1)).clamp(50, 1000).min(n);
+    let wide = points.mapv(f64::from);
     let sums: Vec<(f64, f64)> = (0..sample)
         .into_par_iter()
         .map(|s| {
             let i = s * n / sample;
-            let mut want = [0.0; 3];
-            for y_j in points.outer_iter() {
-                let mut difference = [0.0; 3];
-                for c in 0..dims {
-                    difference[c] = f64::from(points[[i, c]]) - f64::from(y_j[c]);
-                }
-                let d2: f64 = difference.iter().map(|x| x * x).sum();
-                let pull: f64 = Student.weight(d2) * Student.slope(d2);
-                for c in 0..dims {
-                    want[c] += pull * difference[c];
-                }
-            }
+            let (want, _) = exact::at(wide.view(), i, Student);
             let wrong = (0..dims).map(|c| (f64::from(force[[i, c]]) - want[c]).powi(2)).sum::<f64>();
             (wrong, want.iter().map(|x| x * x).sum())
         })

@@ -122,11 +122,6 @@ impl MeshField {
         Ok(field)
     }
 
-    /// `[12]` whose first is not 0 while the field does not serve the map as it is: what moves the map must then leave it.
-    pub fn halted(&self) -> &Buffer<u32> {
-        &self.frame.frame
-    }
-
     /// The grids that the map stands on.
     pub fn shape(&self) -> Option<Shape> {
         self.standing.as_ref().map(|standing| standing.shape)
