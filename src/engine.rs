@@ -12,6 +12,7 @@ pub use device::Device;
 use crate::data::{Embedding, Trace, TracePoint};
 use crate::field::Account;
 use crate::optimizer::Phase;
+use crate::optimizer::step::State;
 use crate::{Error, Result};
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,12 @@ pub trait Descent {
     /// # Errors
     /// Any fault of the device.
     fn embedding(&mut self) -> Result<Embedding<f32>>;
+
+    /// All that is needed to go on from here elsewhere; `None` where nothing can be lost.
+    ///
+    /// # Errors
+    /// Any fault of the device.
+    fn checkpoint(&mut self) -> Result<Option<State<f32>>>;
 
     /// The method's objective at the map as it is now, with un-exaggerated affinities.
     ///
@@ -66,6 +73,8 @@ pub enum Stop {
     Time,
     /// The observer asked for it.
     Interrupted,
+    /// The device failed.
+    Fault,
 }
 
 /// What a descent did.
@@ -83,14 +92,37 @@ pub struct Outcome {
     pub seconds_per_iteration: Vec<f64>,
     /// Seconds in all, without the last measurement of the field.
     pub seconds: f64,
-    /// How the field was computed.
-    pub field: Account,
+    /// How the field was computed; `None` where the device failed before that was measured.
+    pub field: Option<Account>,
+    /// What ended the descent too early: everything above is as of the last reading of the objective then.
+    pub fault: Option<Fault>,
+}
+
+/// A fault of the device, and what was saved from it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fault {
+    /// What happened.
+    pub error: Error,
+    /// The state at the last reading of the objective, from which [`resume`] goes on.
+    pub state: State<f32>,
 }
 
 impl Schedule {
     /// Iterations of all phases.
     pub fn iterations(&self) -> usize {
         self.phases.iter().map(|phase| phase.iterations).sum()
+    }
+
+    /// The phase that follows `done` iterations, with the iteration at which it ends, and whether it is the last.
+    fn phase_after(&self, done: usize) -> Option<(&Phase, usize, bool)> {
+        let mut end = 0;
+        for (number, phase) in self.phases.iter().enumerate() {
+            end += phase.iterations;
+            if done < end {
+                return Some((phase, end, number + 1 == self.phases.len()));
+            }
+        }
+        None
     }
 }
 
@@ -110,73 +142,151 @@ pub struct Progress {
 /// `observe` is called after every batch (about twice a second at least) and returns whether to go on.
 ///
 /// # Errors
-/// [`Error::Job`] if the objective is not finite, or any fault of the device.
+/// [`Error::Job`] if the objective is not finite. A fault of the device after the first iteration is no error: it ends
+/// the descent as of its last reading ([`Outcome::fault`]).
 pub fn descend(
     descent: &mut dyn Descent,
     schedule: &Schedule,
     observe: &mut dyn FnMut(&Progress) -> bool,
 ) -> Result<Outcome> {
-    let started = Instant::now();
-    let iterations = schedule.iterations();
-    let mut done = 0;
-    let mut trace: Trace = Vec::new();
-    let mut seconds_per_iteration = Vec::new();
-    let mut stop = Stop::Iterations;
-    let last = schedule.phases.len().saturating_sub(1);
-    'phases: for (number, phase) in schedule.phases.iter().enumerate() {
-        let end = done + phase.iterations;
-        while done < end {
-            let next_reading = (done / schedule.trace_every + 1) * schedule.trace_every;
+    let course = Course { done: 0, trace: Vec::new(), seconds_per_iteration: Vec::new(), before: 0.0 };
+    course.run(descent, schedule, observe)
+}
+
+/// Runs what is left of the schedule after a fault, on a descent that was made from [`Fault::state`].
+///
+/// # Errors
+/// As for [`descend`].
+pub fn resume(
+    descent: &mut dyn Descent,
+    schedule: &Schedule,
+    earlier: Outcome,
+    observe: &mut dyn FnMut(&Progress) -> bool,
+) -> Result<Outcome> {
+    let Outcome { iterations: done, trace, seconds_per_iteration, seconds: before, .. } = earlier;
+    Course { done, trace, seconds_per_iteration, before }.run(descent, schedule, observe)
+}
+
+/// How far a descent has come.
+struct Course {
+    /// Iterations done.
+    done: usize,
+    trace: Trace,
+    seconds_per_iteration: Vec<f64>,
+    /// Seconds that went by before this run.
+    before: f64,
+}
+
+impl Course {
+    fn run(
+        mut self,
+        descent: &mut dyn Descent,
+        schedule: &Schedule,
+        observe: &mut dyn FnMut(&Progress) -> bool,
+    ) -> Result<Outcome> {
+        let started = Instant::now();
+        let mut saved = (self.done, descent.checkpoint()?);
+        let ended = self.go_on(descent, schedule, started, &mut saved, observe);
+        let seconds = self.before + started.elapsed().as_secs_f64();
+        let Course { done, mut trace, seconds_per_iteration, .. } = self;
+        let whole = ended.and_then(|stop| Ok((stop, descent.embedding()?, descent.account()?)));
+        match (whole, saved) {
+            (Ok((stop, embedding, field)), _) => Ok(Outcome {
+                embedding,
+                iterations: done,
+                trace,
+                stop,
+                seconds_per_iteration,
+                seconds,
+                field: Some(field),
+                fault: None,
+            }),
+            (Err(error), (iterations, Some(state))) if error.is_fault_of_device() => {
+                trace.retain(|reading| reading.iteration <= iterations);
+                Ok(Outcome {
+                    embedding: centre(state.points.clone()),
+                    iterations,
+                    trace,
+                    stop: Stop::Fault,
+                    seconds_per_iteration,
+                    seconds,
+                    field: None,
+                    fault: Some(Fault { error, state }),
+                })
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// Until the schedule ends or is stopped; `saved` is the newest state that a fault cannot take, and its iteration.
+    fn go_on(
+        &mut self,
+        descent: &mut dyn Descent,
+        schedule: &Schedule,
+        started: Instant,
+        saved: &mut (usize, Option<State<f32>>),
+        observe: &mut dyn FnMut(&Progress) -> bool,
+    ) -> Result<Stop> {
+        let iterations = schedule.iterations();
+        let mut stop = Stop::Iterations;
+        while let Some((phase, end, last)) = schedule.phase_after(self.done) {
+            let next_reading = (self.done / schedule.trace_every + 1) * schedule.trace_every;
             let batch = Instant::now();
-            let stepped = descent.step(phase, next_reading.min(end) - done)?;
-            seconds_per_iteration.push(batch.elapsed().as_secs_f64() / stepped as f64);
-            done += stepped;
-            let out_of_time = schedule.max_time.is_some_and(|limit| started.elapsed() >= limit);
-            let reading = if done.is_multiple_of(schedule.trace_every) || done == iterations {
-                Some(read(descent, done, started)?)
+            let stepped = descent.step(phase, next_reading.min(end) - self.done)?;
+            self.seconds_per_iteration.push(batch.elapsed().as_secs_f64() / stepped as f64);
+            self.done += stepped;
+            let now = self.before + started.elapsed().as_secs_f64();
+            let out_of_time = schedule.max_time.is_some_and(|limit| now >= limit.as_secs_f64());
+            let before = self.trace.last().copied();
+            let reading = if self.done.is_multiple_of(schedule.trace_every) || self.done == iterations {
+                Some(self.read(descent, started, saved)?)
             } else {
                 None
             };
-            let before = trace.last().copied();
-            trace.extend(reading);
-            if !observe(&Progress { iteration: done, iterations, reading }) {
+            if !observe(&Progress { iteration: self.done, iterations, reading }) {
                 stop = Stop::Interrupted;
-                break 'phases;
+                break;
             }
-            if out_of_time && done < iterations {
+            if out_of_time && self.done < iterations {
                 stop = Stop::Time;
-                break 'phases;
+                break;
             }
             if let (Some(share), Some(before), Some(now)) = (schedule.stop_below, before, reading)
-                && number == last
+                && last
                 && before.iteration >= iterations - phase.iterations
-                && done < iterations
+                && self.done < iterations
                 && (before.objective - now.objective).abs() < share * now.objective.abs()
             {
                 stop = Stop::Converged;
-                break 'phases;
+                break;
             }
         }
+        if self.trace.last().is_none_or(|reading| reading.iteration != self.done) {
+            self.read(descent, started, saved)?;
+        }
+        Ok(stop)
     }
-    if trace.last().is_none_or(|reading| reading.iteration != done) {
-        trace.push(read(descent, done, started)?);
-    }
-    let embedding = descent.embedding()?;
-    let seconds = started.elapsed().as_secs_f64();
-    let field = descent.account()?;
-    Ok(Outcome { embedding, iterations: done, trace, stop, seconds_per_iteration, seconds, field })
-}
 
-fn read(descent: &mut dyn Descent, iteration: usize, started: Instant) -> Result<TracePoint> {
-    let objective = descent.objective()?;
-    if !objective.is_finite() {
-        return Err(Error::job(
-            "descent",
-            format!("the objective is {objective} after {iteration} iterations"),
-            "lower --learning-rate or --exaggeration",
-        ));
+    fn read(
+        &mut self,
+        descent: &mut dyn Descent,
+        started: Instant,
+        saved: &mut (usize, Option<State<f32>>),
+    ) -> Result<TracePoint> {
+        let iteration = self.done;
+        let objective = descent.objective()?;
+        if !objective.is_finite() {
+            return Err(Error::job(
+                "descent",
+                format!("the objective is {objective} after {iteration} iterations"),
+                "lower --learning-rate or --exaggeration",
+            ));
+        }
+        let reading = TracePoint { iteration, objective, seconds: self.before + started.elapsed().as_secs_f64() };
+        *saved = (iteration, descent.checkpoint()?);
+        self.trace.push(reading);
+        Ok(reading)
     }
-    Ok(TracePoint { iteration, objective, seconds: started.elapsed().as_secs_f64() })
 }
 
 /// Takes the mean off a map, in `f64`.

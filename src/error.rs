@@ -60,6 +60,20 @@ impl Error {
         Error::DeviceMemory(message(what, cause, remedy))
     }
 
+    /// The same error with one more thing to say at its end.
+    pub fn with_remedy(mut self, more: &str) -> Self {
+        let (Error::Request(message) | Error::Job(message) | Error::DeviceLost(message) | Error::DeviceMemory(message)) =
+            &mut self;
+        message.remedy =
+            if message.remedy.is_empty() { more.to_owned() } else { format!("{}; {more}", message.remedy) };
+        self
+    }
+
+    /// Whether a device failed at what another, or the CPU, may well do.
+    pub fn is_fault_of_device(&self) -> bool {
+        matches!(self, Error::DeviceLost(_) | Error::DeviceMemory(_))
+    }
+
     /// 2 for a request that is wrong or cannot be met, 1 for a job that failed.
     pub fn exit_code(&self) -> u8 {
         match self {

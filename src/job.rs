@@ -1,14 +1,51 @@
 //! A plan carried out: the stages in order, each on its backend, each timed.
+//!
+//! A device may be lost or run out of memory at any moment. Where the CPU may take over ([`Backend::GpuElseCpu`]), a
+//! stage that failed is done again there, and a descent goes on from its last reading of the objective; else the job ends
+//! with the error, and with the map as of that reading if there was one.
 
 use crate::data::Dataset;
 use crate::engine::{self, Cpu, Descent, Device, Outcome, Progress, Schedule};
 use crate::gpu::Gpu;
 use crate::init::{self, principal_components};
+use crate::optimizer::step::State;
 use crate::plan::{Plan, Settings, Start};
-use crate::{Result, affinity, knn};
+use crate::{Error, Result, affinity, knn};
 use ndarray::Array2;
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
+
+/// What computes.
+#[derive(Clone, Copy)]
+pub enum Backend<'a> {
+    /// The CPU.
+    Cpu,
+    /// This device, or nothing.
+    Gpu(&'a Gpu),
+    /// This device, and the CPU from where it fails.
+    GpuElseCpu(&'a Gpu),
+}
+
+impl<'a> Backend<'a> {
+    fn gpu(self) -> Option<&'a Gpu> {
+        match self {
+            Backend::Cpu => None,
+            Backend::Gpu(gpu) | Backend::GpuElseCpu(gpu) => Some(gpu),
+        }
+    }
+
+    /// Does `stage`, on the CPU if the device fails and may be replaced: `told` hears of it.
+    fn run<R>(&mut self, told: &mut dyn FnMut(&Error), stage: impl Fn(Option<&'a Gpu>) -> Result<R>) -> Result<R> {
+        match (stage(self.gpu()), *self) {
+            (Err(error), Backend::GpuElseCpu(_)) if error.is_fault_of_device() => {
+                told(&error);
+                *self = Backend::Cpu;
+                stage(None)
+            }
+            (result, _) => result,
+        }
+    }
+}
 
 /// Seconds that each stage took.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -38,6 +75,8 @@ pub struct Done {
     pub edges: usize,
     /// Stage times.
     pub seconds: Seconds,
+    /// What the CPU took over, one sentence each.
+    pub notes: Vec<String>,
 }
 
 /// What an observer is told.
@@ -47,24 +86,33 @@ pub enum Event<'a> {
     Stage(&'a str),
     /// A batch of iterations is done.
     Progress(&'a Progress),
+    /// The CPU takes over.
+    Note(&'a str),
 }
 
-/// Runs the plan on `data`. `gpu` is the open device, or `None` for the CPU. `start` is the map of `--init FILE`.
+/// Runs the plan on `data`. `start` is the map of `--init FILE`.
 ///
 /// `observe` is called at every stage and after every batch; when it returns `false` the descent ends early with the
 /// map as it is.
 ///
 /// # Errors
-/// Any fault of the device; zero rows under the cosine.
+/// Any fault of the device before the first reading of the objective, where the CPU may not take over; a later one is
+/// told by [`Outcome::fault`]. Zero rows under the cosine.
 pub fn run(
     plan: &Plan,
     settings: &Settings,
     data: &Dataset,
     start: Option<Array2<f32>>,
-    gpu: Option<&Gpu>,
+    mut backend: Backend,
     observe: &mut dyn FnMut(Event) -> bool,
 ) -> Result<Done> {
     let mut seconds = Seconds::default();
+    let mut notes = Vec::new();
+    let mut take_over = |stage: &str, error: &Error, observe: &mut dyn FnMut(Event) -> bool| {
+        let note = format!("{stage} on the CPU, because of the {error}");
+        observe(Event::Note(&note));
+        notes.push(note);
+    };
 
     observe(Event::Stage("pca"));
     let clock = Instant::now();
@@ -76,16 +124,17 @@ pub fn run(
 
     observe(Event::Stage("neighbours"));
     let clock = Instant::now();
-    let (neighbors, recall) =
-        knn::neighbors(points.view(), plan.neighbors, settings.metric, plan.search, plan.seed, gpu)?;
+    let (neighbors, recall) = backend.run(&mut |error| take_over("neighbours are sought", error, observe), |gpu| {
+        knn::neighbors(points.view(), plan.neighbors, settings.metric, plan.search, plan.seed, gpu)
+    })?;
     seconds.knn = clock.elapsed().as_secs_f64();
 
     observe(Event::Stage("affinities"));
     let clock = Instant::now();
-    let affinities = match gpu {
-        Some(gpu) => affinity::affinities_gpu(gpu, &neighbors, plan.perplexity as f32)?,
-        None => affinity::affinities(&neighbors, plan.perplexity as f32)?,
-    };
+    let affinities = backend.run(&mut |error| take_over("affinities are made", error, observe), |gpu| match gpu {
+        Some(gpu) => affinity::affinities_gpu(gpu, &neighbors, plan.perplexity as f32),
+        None => affinity::affinities(&neighbors, plan.perplexity as f32),
+    })?;
     drop(neighbors);
     seconds.affinity = clock.elapsed().as_secs_f64();
 
@@ -98,6 +147,7 @@ pub fn run(
     };
     let prepared = settings.metric.prepare(points.view())?;
     let start = init::start(prepared.view(), &start, plan.dims, plan.seed)?.points;
+    drop(prepared);
     seconds.init = clock.elapsed().as_secs_f64();
 
     observe(Event::Stage("descent"));
@@ -108,11 +158,24 @@ pub fn run(
         stop_below: plan.stop_below,
         max_time: plan.max_seconds.map(Duration::from_secs_f64),
     };
-    let mut descent: Box<dyn Descent> = match gpu {
-        Some(gpu) => Box::new(Device::new(gpu, &affinities, start, plan.method_of_field)?),
-        None => Box::new(Cpu::new(&affinities, start, plan.method_of_field)),
-    };
-    let outcome = engine::descend(descent.as_mut(), &schedule, &mut |progress| observe(Event::Progress(progress)))?;
+    let field = plan.method_of_field;
+    let on_cpu = |state| Cpu::new(&affinities, state, field);
+    let mut descent = backend.run(&mut |error| take_over("the descent runs", error, observe), |gpu| {
+        Ok(match gpu {
+            Some(gpu) => Box::new(Device::new(gpu, &affinities, start.clone(), field)?) as Box<dyn Descent>,
+            None => Box::new(on_cpu(State::at_rest(start.clone()))),
+        })
+    })?;
+    drop(start);
+    let mut outcome = engine::descend(descent.as_mut(), &schedule, &mut |progress| observe(Event::Progress(progress)))?;
+    if let (Some(fault), Backend::GpuElseCpu(_)) = (&outcome.fault, backend) {
+        // What the device held is given back before the CPU needs its own.
+        drop(descent);
+        let from = format!("the descent goes on from iteration {}", outcome.iterations);
+        take_over(&from, &fault.error, observe);
+        let mut descent = on_cpu(fault.state.clone());
+        outcome = engine::resume(&mut descent, &schedule, outcome, &mut |progress| observe(Event::Progress(progress)))?;
+    }
     seconds.descend = clock.elapsed().as_secs_f64();
-    Ok(Done { outcome, unreached: affinities.unreached, recall, edges: affinities.indices.len(), seconds })
+    Ok(Done { outcome, unreached: affinities.unreached, recall, edges: affinities.indices.len(), seconds, notes })
 }

@@ -6,12 +6,14 @@ use common::adapters::{chosen, on_each};
 use common::bound::identical;
 use common::data;
 use ndarray::Array2;
-use nearfield::data::Affinities;
-use nearfield::engine::{self, Descent, Device, Schedule};
+use nearfield::data::{Affinities, Dataset};
+use nearfield::engine::{self, Descent, Device, Schedule, Stop};
 use nearfield::field::{Method, exact};
 use nearfield::gpu::{Choice, Gpu, Options, choose};
+use nearfield::job::{Backend, Done, Event};
 use nearfield::knn::Metric;
 use nearfield::optimizer::Phase;
+use nearfield::plan::{Plan, Settings, Shape};
 use nearfield::{Error, affinity, knn};
 
 fn affinities(n: usize) -> Affinities<f32> {
@@ -36,7 +38,8 @@ fn schedule(iterations: usize) -> Schedule {
 fn run(gpu: &Gpu, n: usize, dims: usize, iterations: usize) -> nearfield::Result<engine::Outcome> {
     let affinities = affinities(n);
     let mut device = Device::new(gpu, &affinities, start(n, dims), Method::Exact)?;
-    engine::descend(&mut device, &schedule(iterations), &mut |_| true)
+    let outcome = engine::descend(&mut device, &schedule(iterations), &mut |_| true)?;
+    outcome.fault.clone().map_or(Ok(outcome), |fault| Err(fault.error))
 }
 
 #[test]
@@ -63,18 +66,107 @@ fn a_lost_device_is_an_error_wherever_it_is_lost() {
 }
 
 #[test]
-fn a_device_lost_in_mid_descent_ends_it() {
+fn a_device_lost_in_mid_descent_ends_it_with_the_last_map() {
     on_each(Options::default(), |gpu| {
         let affinities = affinities(100);
-        let mut device = Device::new(gpu, &affinities, start(100, 2), Method::Exact).expect("sound");
-        let ended = engine::descend(&mut device, &schedule(100), &mut |progress| {
-            if progress.iteration >= 30 {
-                gpu.inject_loss();
-            }
+        let until_30 = |gpu: &Gpu, then: &dyn Fn() -> bool| {
+            let mut device = Device::new(gpu, &affinities, start(100, 2), Method::Exact).expect("sound");
+            let observe = &mut |progress: &engine::Progress| progress.iteration < 30 || then();
+            engine::descend(&mut device, &schedule(100), observe).expect("a fault is told by the outcome")
+        };
+        let interrupted = until_30(gpu, &|| false);
+        assert_eq!((interrupted.iterations, interrupted.stop), (30, Stop::Interrupted));
+        let lost = until_30(gpu, &|| {
+            gpu.inject_loss();
             true
         });
-        assert!(matches!(ended, Err(Error::DeviceLost(_))), "{ended:?}");
+        let fault = lost.fault.as_ref().expect("a lost device");
+        assert!(matches!(fault.error, Error::DeviceLost(_)), "{}", fault.error);
+        assert_eq!((lost.iterations, lost.stop, lost.trace.len()), (30, Stop::Fault, 3));
+        let [kept, whole] =
+            [&lost, &interrupted].map(|outcome| outcome.embedding.points.as_slice().expect("contiguous"));
+        identical("the last map", kept, whole).unwrap_or_else(|why| panic!("{why}"));
     });
+}
+
+/// A job of 100 iterations on the digits' first rows, with what was said.
+fn job(backend: Backend, gpu: Option<&Gpu>, event: &mut dyn FnMut(&Event)) -> nearfield::Result<Done> {
+    let whole = nearfield::input::read(&nearfield::input::Request {
+        input: "sample:digits",
+        labels: None,
+        header: nearfield::input::Header::Auto,
+        shifts_cancel: true,
+    })?;
+    let points = whole.points.slice(ndarray::s![..150, ..]).to_owned();
+    let data = Dataset { points, labels: None, ..whole };
+    let settings = Settings { iterations: 100, trace_every: 10, ..Settings::default() };
+    let shape = Shape { name: "digits", n: 150, input_dims: 64 };
+    let plan = Plan::resolve(&settings, shape, gpu.map(Gpu::adapter))?;
+    nearfield::job::run(&plan, &settings, &data, None, backend, &mut |now| {
+        event(&now);
+        true
+    })
+}
+
+#[test]
+fn the_cpu_goes_on_from_the_last_reading_where_it_may() {
+    on_each(Options::default(), |_| {});
+    let Some(adapter) = chosen().into_iter().next() else { return };
+    let open = || Gpu::open(&adapter, Options::default()).expect("opens");
+    let alone = job(Backend::Cpu, None, &mut |_| ()).expect("sound");
+    let objective = |done: &Done| done.outcome.trace.last().expect("a reading").objective;
+    let whole = |done: &Done, what: &str| {
+        assert_eq!((done.outcome.iterations, done.outcome.stop), (100, Stop::Iterations), "{what}");
+        assert!(done.outcome.fault.is_none() && done.outcome.field.is_some(), "{what}");
+        let iterations: Vec<usize> = done.outcome.trace.iter().map(|reading| reading.iteration).collect();
+        assert_eq!(iterations, (10..=100).step_by(10).collect::<Vec<_>>(), "{what}");
+        assert!(done.outcome.trace.is_sorted_by_key(|reading| reading.seconds), "{what}");
+        assert!((objective(done) - objective(&alone)).abs() <= 0.05 * objective(&alone), "{what}: {}", objective(done));
+    };
+    whole(&alone, "the CPU alone");
+    for stage in ["neighbours", "affinities", "descent"] {
+        let gpu = open();
+        let lose = &mut |event: &Event| {
+            if matches!(event, Event::Stage(name) if *name == stage) {
+                gpu.inject_loss();
+            }
+        };
+        let done = job(Backend::GpuElseCpu(&gpu), Some(&gpu), lose).expect("the CPU takes over");
+        whole(&done, stage);
+        assert_eq!(done.notes.len(), 1, "{stage}: {:?}", done.notes);
+        assert!(done.notes[0].contains("was lost"), "{stage}: {:?}", done.notes);
+        let gpu = open();
+        let lose = &mut |event: &Event| {
+            if matches!(event, Event::Stage(name) if *name == stage) {
+                gpu.inject_loss();
+            }
+        };
+        let ended = job(Backend::Gpu(&gpu), Some(&gpu), lose);
+        assert!(matches!(ended, Err(Error::DeviceLost(_))), "{stage}: {ended:?}");
+    }
+    let gpu = open();
+    let mut told = Vec::new();
+    let lose = &mut |event: &Event| match event {
+        Event::Progress(progress) if progress.iteration == 60 => gpu.inject_loss(),
+        Event::Note(note) => told.push((*note).to_owned()),
+        _ => (),
+    };
+    let done = job(Backend::GpuElseCpu(&gpu), Some(&gpu), lose).expect("the CPU takes over");
+    whole(&done, "iteration 60");
+    assert!(told == done.notes && told.len() == 1 && told[0].contains("from iteration 60"), "{told:?}");
+    // Wherever the device is full, the job is done all the same.
+    let mut taken_over = 0;
+    for count in (0..200).step_by(7) {
+        let gpu = open();
+        gpu.inject_exhaustion(count);
+        let done = job(Backend::GpuElseCpu(&gpu), Some(&gpu), &mut |_| ()).expect("the CPU takes over");
+        whole(&done, &format!("allocation {count}"));
+        if done.notes.is_empty() {
+            break;
+        }
+        taken_over += 1;
+    }
+    assert!((3..25).contains(&taken_over), "{taken_over} jobs were taken over");
 }
 
 #[test]

@@ -9,12 +9,13 @@ use ndarray::{Array2, ArrayView2};
 use nearfield::data::{Affinities, Dataset, Embedding};
 use nearfield::field::{lanes, total};
 use nearfield::gpu::{Gpu, Options};
+use nearfield::job::{self, Backend};
 use nearfield::kernel::Student;
 use nearfield::knn::{self, Metric};
 use nearfield::objective::loss::cross;
 use nearfield::objective::{entropy, forward_kl};
 use nearfield::plan::{Field, Plan, Settings, Shape};
-use nearfield::{affinity, job, score};
+use nearfield::{affinity, score};
 
 /// The exact gradients of openTSNE's optimiser reach 0.741, openTSNE itself 0.756 (assets/golden/README.md).
 const LARGEST_KL: f64 = 0.748;
@@ -60,7 +61,8 @@ fn run(digits: &Array2<f64>, settings: &Settings, gpu: Option<&Gpu>) -> (Embeddi
     let data = Dataset { name: "digits".into(), points: digits.mapv(|x| x as f32), labels: None, notes: vec![] };
     let shape = Shape { name: "digits", n, input_dims };
     let plan = Plan::resolve(settings, shape, gpu.map(Gpu::adapter)).expect("the defaults are sound");
-    let done = job::run(&plan, settings, &data, None, gpu, &mut |_| true).expect("the job is done");
+    let done = job::run(&plan, settings, &data, None, gpu.map_or(Backend::Cpu, Backend::Gpu), &mut |_| true)
+        .expect("the job is done");
     assert_eq!(done.outcome.iterations, 750);
     let objective = done.outcome.trace.last().expect("a reading").objective;
     (done.outcome.embedding, objective)

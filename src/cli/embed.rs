@@ -7,7 +7,7 @@ use super::{End, adapters, host};
 use crate::data::Dataset;
 use crate::engine::Stop;
 use crate::gpu::{self, Gpu};
-use crate::job::{self, Event};
+use crate::job::{self, Backend, Event};
 use crate::plan::{Plan, Settings, Shape, Start};
 use crate::{Error, Result, input, render};
 use std::path::{Path, PathBuf};
@@ -54,6 +54,11 @@ pub fn run(arguments: &Embed) -> Result<End> {
         return Ok(End::Done);
     }
     let gpu = adapter.map(|adapter| Gpu::open(adapter, gpu::Options::default())).transpose()?;
+    let backend = match (&gpu, &arguments.device) {
+        (None, _) => Backend::Cpu,
+        (Some(gpu), gpu::Choice::Auto) => Backend::GpuElseCpu(gpu),
+        (Some(gpu), _) => Backend::Gpu(gpu),
+    };
 
     let mut display = Display::new();
     let mut notes = vec![match (&gpu, &arguments.device) {
@@ -67,7 +72,7 @@ pub fn run(arguments: &Embed) -> Result<End> {
     notes.iter().for_each(|note| display.note(note));
     notes.remove(0);
 
-    let done = job::run(&plan, &settings, &data, start, gpu.as_ref(), &mut |event| {
+    let done = job::run(&plan, &settings, &data, start, backend, &mut |event| {
         match event {
             Event::Stage(name) => {
                 // Preparation has nothing to write; from its end on Ctrl-C waits for the map.
@@ -75,11 +80,19 @@ pub fn run(arguments: &Embed) -> Result<End> {
                 display.stage(name);
             }
             Event::Progress(progress) => display.iterate(progress),
+            Event::Note(note) => display.note(note),
         }
         !INTERRUPTED.load(Ordering::Relaxed)
     });
     display.finish();
-    let done = done?;
+    let mut done = done?;
+    notes.append(&mut done.notes);
+    // Nothing was made of the start yet, so there is no map to write.
+    if done.outcome.iterations == 0
+        && let Some(fault) = done.outcome.fault
+    {
+        return Err(fault.error);
+    }
     if done.unreached > 0 {
         let note = format!("{} of {n} points have too many equal neighbours to reach the perplexity", done.unreached);
         display.note(&note);
@@ -103,6 +116,10 @@ pub fn run(arguments: &Embed) -> Result<End> {
     } else {
         maps_written?;
     }
+    if let Some(fault) = done.outcome.fault {
+        let written = format!("the map of iteration {} was written", done.outcome.iterations);
+        return Err(fault.error.with_remedy(&written));
+    }
     let objective = done.outcome.trace.last().map_or(f64::NAN, |reading| reading.objective);
     let written = arguments.outputs.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
     display.note(&format!(
@@ -112,6 +129,7 @@ pub fn run(arguments: &Embed) -> Result<End> {
             Stop::Converged => "converged after ",
             Stop::Time => "out of time after ",
             Stop::Interrupted => "interrupted after ",
+            Stop::Fault => "ended by a fault after ",
         },
         done.outcome.iterations,
         started.elapsed().as_secs_f64(),

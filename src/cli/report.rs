@@ -87,7 +87,7 @@ struct Field {
     order: Option<usize>,
     spacing: Option<f64>,
     grid: Option<Vec<usize>>,
-    force_error: f64,
+    force_error: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -142,6 +142,7 @@ impl<'a> Report<'a> {
                 crate::engine::Stop::Converged => "stop-below",
                 crate::engine::Stop::Time => "max-time",
                 crate::engine::Stop::Interrupted => "interrupted",
+                crate::engine::Stop::Fault => "fault",
             },
             objective,
             kl: objective,
@@ -165,9 +166,9 @@ impl<'a> Report<'a> {
             field: Field {
                 kind: plan.field,
                 order: plan.order,
-                spacing: outcome.field.spacing,
-                grid: outcome.field.grid.clone(),
-                force_error: outcome.field.force_error,
+                spacing: outcome.field.as_ref().and_then(|field| field.spacing),
+                grid: outcome.field.as_ref().and_then(|field| field.grid.clone()),
+                force_error: outcome.field.as_ref().map(|field| field.force_error),
             },
             peak_bytes: Peak { host: around.peak_host, device: around.device.map(|(_, peak)| peak) },
             warnings: around.warnings,

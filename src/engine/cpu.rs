@@ -37,9 +37,9 @@ pub struct Cpu<'a, T: Real> {
 }
 
 impl<'a, T: Real> Cpu<'a, T> {
-    /// Starts at rest from a map `[N, d]` for N points' affinities.
-    pub fn new(affinities: &'a Affinities<T>, start: Array2<T>, field: Method) -> Cpu<'a, T> {
-        let (n, dims) = start.dim();
+    /// Goes on from a state of N points, for their affinities.
+    pub fn new(affinities: &'a Affinities<T>, state: State<T>, field: Method) -> Cpu<'a, T> {
+        let (n, dims) = state.points.dim();
         let zero = T::of(0.0);
         Cpu {
             affinities,
@@ -51,7 +51,7 @@ impl<'a, T: Real> Cpu<'a, T> {
             },
             sums: FieldSums { force: Array2::from_elem((n, dims), zero), weight: Array1::from_elem(n, zero) },
             pull: Array2::from_elem((n, dims), zero),
-            state: State::at_rest(start),
+            state,
         }
     }
 
@@ -109,6 +109,10 @@ impl<T: Real> Descent for Cpu<'_, T> {
 
     fn embedding(&mut self) -> Result<Embedding<f32>> {
         Ok(centre(self.state.points.mapv(|y| y.wide() as f32)))
+    }
+
+    fn checkpoint(&mut self) -> Result<Option<State<f32>>> {
+        Ok(None)
     }
 
     fn objective(&mut self) -> Result<f64> {

@@ -215,6 +215,14 @@ impl Descent for Device<'_> {
         Ok(centre(self.gpu.read_map(&self.points, self.dims)?))
     }
 
+    fn checkpoint(&mut self) -> Result<Option<State<f32>>> {
+        Ok(Some(State {
+            points: self.gpu.read_map(&self.points, self.dims)?,
+            velocity: self.gpu.read_map(&self.step.velocity, self.dims)?,
+            gains: self.gpu.read_map(&self.step.gains, self.dims)?,
+        }))
+    }
+
     fn objective(&mut self) -> Result<f64> {
         self.evaluate()?;
         let cross = self.loss.cross(self.gpu)?;
