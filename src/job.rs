@@ -132,8 +132,8 @@ pub fn run(
     observe(Event::Stage("affinities"));
     let clock = Instant::now();
     let affinities = backend.run(&mut |error| take_over("affinities are made", error, observe), |gpu| match gpu {
-        Some(gpu) => affinity::affinities_gpu(gpu, &neighbors, plan.perplexity as f32),
-        None => affinity::affinities(&neighbors, plan.perplexity as f32),
+        Some(gpu) => affinity::affinities_gpu(gpu, &neighbors, plan.law),
+        None => affinity::affinities(&neighbors, plan.law),
     })?;
     drop(neighbors);
     seconds.affinity = clock.elapsed().as_secs_f64();

@@ -3,12 +3,17 @@
 //! Each default is tabled with its source in [`optimizer`], [`affinity`] and [`init`](crate::init); here they meet
 //! the size of the data. An option is honoured exactly or refused.
 
+mod memory;
+
+pub use memory::{Budget, Memory};
+
+use crate::affinity::{self, Law};
 use crate::field::mesh::Resolution;
 use crate::field::{self, Method};
 use crate::gpu::Adapter;
 use crate::knn::{self, Metric, Recall, Search};
 use crate::optimizer::{self, Phase};
-use crate::{Error, Result, affinity};
+use crate::{Error, Result};
 use serde::Serialize;
 
 /// The most points whose affinities are taken over all others (`--neighbors all`): N² entries are held in memory.
@@ -42,6 +47,8 @@ pub struct Settings {
     pub metric: Metric,
     /// Reduction of the input.
     pub pca: Pca,
+    /// How the neighbours of a point share its affinity.
+    pub affinity: Affinity,
     /// Effective number of neighbours.
     pub perplexity: Option<f64>,
     /// Neighbours of each point.
@@ -84,6 +91,7 @@ impl Default for Settings {
             dims: 2,
             metric: Metric::Euclidean,
             pca: Pca::Auto,
+            affinity: Affinity::Perplexity,
             perplexity: None,
             neighbors: Count::Auto,
             init: Start::Pca,
@@ -103,6 +111,15 @@ impl Default for Settings {
             accuracy: 0.01,
         }
     }
+}
+
+/// How the neighbours of a point share its affinity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Affinity {
+    /// By a Gaussian of their distance, at a perplexity.
+    Perplexity,
+    /// Equally.
+    Uniform,
 }
 
 /// How neighbours are sought.
@@ -141,7 +158,7 @@ pub enum Pca {
 /// How many neighbours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Count {
-    /// min(N − 1, ⌈3 · perplexity⌉).
+    /// min(N − 1, ⌈3 · perplexity⌉), or 15 for uniform affinities.
     Auto,
     /// This many.
     Of(usize),
@@ -185,8 +202,11 @@ pub struct Plan {
     /// Principal components that the input is reduced to, if it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pca: Option<usize>,
+    /// `perplexity` or `uniform`.
+    pub affinity: &'static str,
     /// Effective number of neighbours.
-    pub perplexity: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub perplexity: Option<f64>,
     /// Neighbours of each point, k.
     pub neighbors: usize,
     /// `exact`, `inverted`, or `all` where k is N − 1 by request.
@@ -223,21 +243,18 @@ pub struct Plan {
     /// What the plan did that a user should know, one sentence each.
     #[serde(skip)]
     pub notes: Vec<String>,
+    /// Whether the adapter computes on the CPU, in the host's memory.
+    #[serde(skip)]
+    pub software: bool,
+    /// `affinity` and `perplexity`, as they are taken from neighbours.
+    #[serde(skip)]
+    pub law: Law,
     /// `knn` and `recall`, as the search takes them.
     #[serde(skip)]
     pub search: Search,
     /// `field`, `order` and `spacing`, as the engine takes them.
     #[serde(skip)]
     pub method_of_field: Method,
-}
-
-/// Bytes at the peak.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Memory {
-    /// Of the host.
-    pub host: u64,
-    /// Of the device; 0 on the CPU.
-    pub device: u64,
 }
 
 /// The data that a plan is made for.
@@ -261,7 +278,7 @@ impl Plan {
         let mut notes = Vec::new();
         check(settings)?;
         let pca = resolve_pca(settings, shape)?;
-        let (perplexity, neighbors) = resolve_neighbors(settings, n, &mut notes)?;
+        let (law, neighbors) = resolve_neighbors(settings, n, &mut notes)?;
         if let Some(components) = pca {
             notes.push(format!("the input's {input_dims} columns are reduced to {components} principal components"));
         }
@@ -271,7 +288,7 @@ impl Plan {
             Method::Exact => None,
             Method::Mesh(resolution) => Some(resolution),
         };
-        let plan = Plan {
+        let mut plan = Plan {
             input: name.to_owned(),
             n,
             input_dims,
@@ -282,7 +299,14 @@ impl Plan {
             threads: rayon::current_num_threads(),
             metric: settings.metric.name(),
             pca,
-            perplexity,
+            affinity: match law {
+                Law::Perplexity(_) => "perplexity",
+                Law::Uniform => "uniform",
+            },
+            perplexity: match law {
+                Law::Perplexity(perplexity) => Some(perplexity),
+                Law::Uniform => None,
+            },
             neighbors,
             knn: match search {
                 _ if settings.neighbors == Count::All => "all",
@@ -306,13 +330,37 @@ impl Plan {
             stop_below: settings.stop_below,
             max_seconds: settings.max_seconds,
             seed: settings.seed,
-            memory: memory(n, input_dims, pca, neighbors, settings.dims, device.is_some()),
+            memory: Memory { host: 0, device: 0 },
+            software: device.is_some_and(Adapter::is_software),
             phases: phases(settings, n)?,
             notes,
+            law,
             search,
             method_of_field: field,
         };
+        plan.memory = memory::predict(&plan.job(plan.neighbors));
         Ok(plan)
+    }
+
+    /// What its memory depends on, with k neighbours.
+    fn job(&self, k: usize) -> memory::Job {
+        memory::Job {
+            n: self.n,
+            columns: self.input_dims,
+            searched: self.pca,
+            k,
+            dims: self.dims,
+            on_device: self.backend == "gpu",
+            software: self.software,
+        }
+    }
+
+    /// Whether the job fits into what there is.
+    ///
+    /// # Errors
+    /// [`Error::Request`] telling what it needs, what there is and what to lower.
+    pub fn fits(&self, budget: &Budget) -> Result<()> {
+        memory::fits(self, budget)
     }
 }
 
@@ -378,14 +426,17 @@ fn resolve_pca(settings: &Settings, shape: Shape) -> Result<Option<usize>> {
     }
 }
 
-/// Perplexity and number of neighbours.
-fn resolve_neighbors(settings: &Settings, n: usize, notes: &mut Vec<String>) -> Result<(f64, usize)> {
+/// The law of the affinities and the number of neighbours.
+fn resolve_neighbors(settings: &Settings, n: usize, notes: &mut Vec<String>) -> Result<(Law, usize)> {
     let most = n - 1;
     // One neighbour alone has perplexity 1 whatever the calibration.
-    let fewest = 2;
+    let fewest = if settings.affinity == Affinity::Uniform { 1 } else { 2 };
     let limit = match settings.neighbors {
         Count::Of(count) if count < fewest => {
-            let cause = format!("{count} is too few to calibrate a perplexity");
+            let cause = match settings.affinity {
+                Affinity::Perplexity => format!("{count} is too few to calibrate a perplexity"),
+                Affinity::Uniform => "without neighbours nothing attracts".to_owned(),
+            };
             return Err(Error::request("--neighbors", cause, format!("give {fewest} to {most}, or all")));
         }
         Count::Of(count) if count > most => {
@@ -403,6 +454,14 @@ fn resolve_neighbors(settings: &Settings, n: usize, notes: &mut Vec<String>) -> 
         Count::Of(count) => count,
         Count::All | Count::Auto => most,
     };
+    if settings.affinity == Affinity::Uniform {
+        if let Some(perplexity) = settings.perplexity {
+            let cause = format!("--affinity uniform has no use for a perplexity of {perplexity}");
+            return Err(Error::request("--perplexity", cause, "leave it out, and give --neighbors if need be"));
+        }
+        let neighbors = if settings.neighbors == Count::Auto { affinity::UNIFORM_NEIGHBORS.min(most) } else { limit };
+        return Ok((Law::Uniform, neighbors));
+    }
     let perplexity = match settings.perplexity {
         // Against the limit, not the neighbours that follow from it, so that the message tells what n allows.
         Some(perplexity) => {
@@ -424,7 +483,7 @@ fn resolve_neighbors(settings: &Settings, n: usize, notes: &mut Vec<String>) -> 
         Count::Auto => affinity::default_neighbors(n, perplexity).max(fewest),
         Count::Of(_) | Count::All => limit,
     };
-    Ok((perplexity, neighbors))
+    Ok((Law::Perplexity(perplexity), neighbors))
 }
 
 fn resolve_knn(settings: &Settings, n: usize) -> Result<Search> {
@@ -493,28 +552,4 @@ fn phases(settings: &Settings, n: usize) -> Result<Vec<Phase>> {
         phase("--late-exaggeration", settings.iterations - early, settings.late_exaggeration)?,
     ];
     Ok(all.into_iter().filter(|phase| phase.iterations > 0).collect())
-}
-
-/// The peak: the stage with the most large arrays at the same time.
-///
-/// Host, beside the program itself and the input: the search holds the points once more and the neighbours (8 bytes each);
-/// symmetrisation holds neighbours, p (4), their transpose (8) and the joint edges (8 each, about 1.5 for a
-/// neighbour); the descent holds the edges. Device: a tile of squared distances with its queries; or edges, sums and state.
-fn memory(n: usize, columns: usize, pca: Option<usize>, k: usize, dims: usize, device: bool) -> Memory {
-    const PROGRAM: u64 = 12 << 20;
-    const TILE: u64 = 64 << 20;
-    let (n, k) = (n as u64, k as u64);
-    let searched = pca.unwrap_or(columns) as u64;
-    let input = 4 * n * columns as u64 + pca.map_or(0, |components| 4 * n * components as u64);
-    let edges = (3 * n * k / 2).min(n * (n - 1));
-    let search = 4 * n * searched + 8 * n * k;
-    let symmetrize = 20 * n * k + 8 * edges + 24 * n;
-    let host = PROGRAM + input + search.max(symmetrize);
-
-    let tile_rows = (TILE / (4 * n)).clamp(1, n);
-    let device_search = 4 * n * searched + tile_rows * (4 * (n + searched) + 8 * k);
-    let stride = if dims == 2 { 8 } else { 16 };
-    let segments = (65_536 / n).clamp(1, n.div_ceil(128));
-    let device_descent = 8 * edges + 4 * n + (4 * stride + 16 * segments + 4) * n;
-    Memory { host, device: if device { device_search.max(device_descent) } else { 0 } }
 }

@@ -91,12 +91,13 @@ impl Folder {
     }
 
     /// Runs what must be refused: exit code 2, one line that holds `parts`, nothing on stdout, no file touched.
-    fn refused(&self, arguments: &[&str], parts: &[&str]) {
+    fn refused(&self, arguments: &[&str], parts: &[&str]) -> Ran {
         let before = self.files();
         let ran = self.run(arguments);
         let wrong = wrong_with(&ran, parts);
         assert!(wrong.is_none(), "{arguments:?}: {}: {:?}", wrong.unwrap_or_default(), ran.stderr);
         assert!(self.files() == before, "{arguments:?}: files were written, changed or removed");
+        ran
     }
 }
 
@@ -229,6 +230,9 @@ fn bad_options_are_refused_in_one_line() {
         ("--perplexity nan", &["NaN is not a number"]),
         ("--perplexity many", &["--perplexity many", "give a number"]),
         ("--neighbors 4 --perplexity 4", &["4 is out of reach of 4 neighbours", "below 4"]),
+        ("--affinity gaussian", &["--affinity gaussian", "perplexity, uniform"]),
+        ("--affinity uniform --perplexity 5", &["--perplexity: --affinity uniform has no use", "--neighbors"]),
+        ("--affinity uniform --neighbors 0", &["--neighbors: without neighbours nothing attracts", "give 1 to 39"]),
         ("--neighbors 0", &["--neighbors: 0 is too few", "give 2 to 39, or all"]),
         ("--neighbors 1", &["--neighbors: 1 is too few"]),
         ("--neighbors 40", &["40 neighbours where each point has 39 others", "at most 39"]),
@@ -261,6 +265,13 @@ fn bad_options_are_refused_in_one_line() {
         ("--trace-every 0", &["--trace-every: 0 iterations between readings", "1 or more"]),
         ("--seed -1", &["--seed -1", "18446744073709551615"]),
         ("--threads 0", &["--threads 0", "1 to 1024"]),
+        (
+            "--host-memory 1MB",
+            &["memory: this job needs", "the host, which has 1.00 MB", "fewer rows", "--host-memory"],
+        ),
+        ("--host-memory lots", &["--host-memory lots", "12GiB"]),
+        ("--device-memory 0", &["--device-memory 0", "12GiB"]),
+        ("--device-memory 3XB", &["--device-memory 3XB", "12GiB"]),
         ("--knn fast", &["--knn fast", "auto, exact, inverted"]),
         ("--recall 0", &["--recall: 0 is not a share"]),
         ("--knn inverted --neighbors all", &["--knn inverted: --neighbors all"]),
@@ -555,12 +566,64 @@ fn the_plan_predicts_the_peak_of_memory() {
 }
 
 #[test]
+#[cfg_attr(not(target_os = "linux"), ignore = "elsewhere the system keeps no peak")]
+fn the_plan_predicts_the_peaks_of_host_and_device() {
+    let folder = Folder::new();
+    folder.write("data.npy", npy("<f4", 6_000, 60, (0..6_000 * 60).map(|i| value(i / 60, i % 60) as f32)));
+    on_each(Options::default(), |gpu| {
+        let device = format!("gpu:{}", gpu.adapter().index);
+        let job =
+            ["embed", "data.npy", "-o", "map.npy", "--report", "report.json", "--iterations", "3", "--device", &device];
+        folder.done(&job);
+        let report = folder.report();
+        let number = |key: &str| find(&report, key).and_then(Value::as_f64).unwrap_or(f64::NAN);
+        // What a hardware driver takes of the host is its own affair.
+        for place in if gpu.adapter().is_software() { &["host", "device"][..] } else { &["device"] } {
+            let ratio = number(&format!("plan.memory.{place}")) / number(&format!("peak_bytes.{place}"));
+            assert!((0.8..1.25).contains(&ratio), "{place}: planned {ratio} of what was used");
+        }
+        let too_small = [&job[..], &["--device-memory", "1MB"]].concat();
+        folder.refused(&too_small, &["memory: this job needs", "the device, which has 1.00 MB", "--device-memory"]);
+    });
+}
+
+#[test]
+fn a_job_that_cannot_fit_is_refused_with_what_would() {
+    let folder = Folder::new();
+    folder.write("data.npy", npy("<f4", 12_000, 20, (0..12_000 * 20).map(|i| value(i / 20, i % 20) as f32)));
+    let plan = |options: &[&str]| {
+        let ran = folder.done(&[&["embed", "data.npy", "--plan", "--device", "cpu"], options].concat());
+        let host: u64 =
+            ran.stdout.split("host = ").nth(1).and_then(|rest| rest.lines().next()?.parse().ok()).expect("bytes");
+        (host, ran.stderr)
+    };
+    let (needs, said) = plan(&[]);
+    assert_eq!(said, "");
+    let limit = (needs * 7 / 10).to_string();
+    // What it says would fit does.
+    for (law, options) in [(&[][..], &[][..]), (&["--affinity", "uniform"], &["--neighbors", "90"])] {
+        let job = ["embed", "data.npy", "-o", "map.npy", "--device", "cpu", "--host-memory", &limit];
+        let ran = folder.refused(&[&job, law, options].concat(), &["memory: this job needs", "--host-memory"]);
+        let advice = ran.stderr.split("; ").nth(1).and_then(|rest| rest.split(" would fit").next()).expect("advice");
+        let advised = [law, &advice.split(' ').collect::<Vec<_>>(), &["--host-memory", &limit]].concat();
+        let (lowered, said) = plan(&advised);
+        assert!(needs / 2 < lowered && lowered <= needs * 7 / 10, "{advised:?} needs {lowered} of {needs}");
+        assert_eq!(said, "", "{advised:?}");
+    }
+    let (_, said) = plan(&["--host-memory", "1MB"]);
+    assert!(said.starts_with("nearfield: this would be refused: memory: this job needs"), "{said}");
+}
+
+#[test]
 fn options_are_honoured_to_the_letter() {
     let folder = Folder::new();
     let cases: &[(&str, &str, &str)] = &[
         ("--perplexity 12.5", "perplexity", "12.5"),
         ("--perplexity 5", "neighbors", "15"),
         ("--neighbors 20", "neighbors", "20"),
+        ("--affinity uniform", "affinity", "\"uniform\""),
+        ("--affinity uniform", "neighbors", "15"),
+        ("--affinity uniform --neighbors 1", "neighbors", "1"),
         ("--neighbors all", "knn", "\"all\""),
         ("--knn inverted", "knn", "\"inverted\""),
         ("--pca 2", "pca", "2"),

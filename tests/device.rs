@@ -6,6 +6,7 @@ use common::adapters::{chosen, on_each};
 use common::bound::identical;
 use common::data;
 use ndarray::Array2;
+use nearfield::affinity::Law;
 use nearfield::data::{Affinities, Dataset};
 use nearfield::engine::{self, Descent, Device, Schedule, Stop};
 use nearfield::field::{Method, exact};
@@ -18,7 +19,8 @@ use nearfield::{Error, affinity, knn};
 
 fn affinities(n: usize) -> Affinities<f32> {
     let points = data::random(n, 5, 31).mapv(|x| x as f32);
-    affinity::affinities(&knn::exact(points.view(), 15, Metric::Euclidean).expect("sound"), 5.0).expect("sound")
+    affinity::affinities(&knn::exact(points.view(), 15, Metric::Euclidean).expect("sound"), Law::Perplexity(5.0))
+        .expect("sound")
 }
 
 fn start(n: usize, dims: usize) -> Array2<f32> {

@@ -7,6 +7,7 @@ use common::adapters::on_each;
 use common::bound::identical;
 use common::{data, golden};
 use ndarray::{Array2, Axis};
+use nearfield::affinity::Law;
 use nearfield::data::Affinities;
 use nearfield::engine::{self, Descent, Device, Schedule};
 use nearfield::field::mesh::Resolution;
@@ -286,7 +287,7 @@ struct Digits {
 fn digits() -> Digits {
     let points = golden::digits().mapv(|x| x as f32);
     let neighbors = knn::exact(points.view(), 90, Metric::Euclidean).expect("sound");
-    let affinities = affinity::affinities(&neighbors, 30.0).expect("sound");
+    let affinities = affinity::affinities(&neighbors, Law::Perplexity(30.0)).expect("sound");
     let start = init::start(points.view(), &init::Start::Pca, 2, 0).expect("sound").points;
     Digits { affinities, start }
 }

@@ -6,7 +6,9 @@ mod common;
 use common::bound::{identical, within, within_roundings};
 use common::{data, golden, invariants};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, array};
-use nearfield::affinity::{affinities, calibrate, check_perplexity, default_neighbors, default_perplexity, symmetrize};
+use nearfield::affinity::{
+    Law, affinities, calibrate, check_perplexity, default_neighbors, default_perplexity, symmetrize,
+};
 use nearfield::data::{Affinities, Conditionals, Neighbors};
 use nearfield::init::{Normal, START_DEVIATION, Start, principal_components, start};
 use nearfield::knn::{Metric, exact};
@@ -252,8 +254,8 @@ fn duplicates_are_counted_as_unreached() {
     // Every point stands there five times: four others at distance 0, more than a perplexity of 3.
     let points = &data::kinds(300, 3).into_iter().find(|kind| kind.name.starts_with("duplicated")).expect("it").points;
     let neighbors = exact(points.view(), 9, Metric::Euclidean).expect("neighbours");
-    assert_eq!(affinities(&neighbors, 3.0).expect("affinities").unreached, 300);
-    assert_eq!(affinities(&neighbors, 4.5).expect("affinities").unreached, 0);
+    assert_eq!(affinities(&neighbors, Law::Perplexity(3.0)).expect("affinities").unreached, 300);
+    assert_eq!(affinities(&neighbors, Law::Perplexity(4.5)).expect("affinities").unreached, 0);
 }
 
 #[test]
@@ -280,7 +282,7 @@ fn an_edge_whose_p_underflows_is_kept() {
     let points =
         cast::<f32>(&data::kinds(65, 2).into_iter().find(|kind| kind.name.starts_with("outlier")).expect("it").points);
     let neighbors = exact(points.view(), 64, Metric::Euclidean).expect("neighbours");
-    let joint = affinities(&neighbors, 5.0).expect("affinities");
+    let joint = affinities(&neighbors, Law::Perplexity(5.0)).expect("affinities");
     assert_eq!(joint.indices.len(), 65 * 64);
     assert!(calibrate(&neighbors, 5.0).p.iter().any(|&p| p == 0.0));
     assert_ok(invariants::union_of_edges_is_kept(&joint, &neighbors), "outlier");

@@ -6,6 +6,7 @@ mod common;
 use common::adapters::on_each;
 use common::{data, golden};
 use ndarray::{Array2, ArrayView2};
+use nearfield::affinity::Law;
 use nearfield::data::{Affinities, Dataset, Embedding};
 use nearfield::field::{lanes, total};
 use nearfield::gpu::{Gpu, Options};
@@ -35,7 +36,7 @@ impl Judge {
             std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/digits_labels.npy")).expect("the labels");
         let labels: Vec<u8> = npyz::NpyFile::new(&bytes[..]).expect("npy").into_vec().expect("u8");
         let labels = labels.into_iter().map(u32::from).collect();
-        Judge { affinities: affinity::affinities(&neighbors, 30.0).expect("sound"), labels }
+        Judge { affinities: affinity::affinities(&neighbors, Law::Perplexity(30.0)).expect("sound"), labels }
     }
 
     fn kl(&self, map: ArrayView2<f64>) -> f64 {
@@ -108,7 +109,8 @@ fn maps_in_three_dimensions_are_better_ones() {
     // One more dimension can only help: an outside bound for 3-D that needs no reference.
     let digits = golden::digits().slice_move(ndarray::s![..500, ..]);
     let neighbors = knn::exact(digits.view(), 90, Metric::Euclidean).expect("sound");
-    let judge = Judge { affinities: affinity::affinities(&neighbors, 30.0).expect("sound"), labels: vec![] };
+    let judge =
+        Judge { affinities: affinity::affinities(&neighbors, Law::Perplexity(30.0)).expect("sound"), labels: vec![] };
     let kl = |dims, gpu: Option<&Gpu>| {
         let (map, _) = run(&digits, &Settings { dims, ..Settings::default() }, gpu);
         assert_eq!(map.points.ncols(), dims);

@@ -8,6 +8,7 @@ mod common;
 use common::bound::{identical, within};
 use common::{adapters::on_each, data, invariants};
 use ndarray::{Array2, Axis};
+use nearfield::affinity::Law;
 use nearfield::data::{Affinities, Neighbors};
 use nearfield::field::{FieldSums, exact, lanes, total};
 use nearfield::gpu::{Gpu, Options};
@@ -242,7 +243,7 @@ fn the_fields_bound_rejects_small_mistakes() {
 fn edges_and_map(n: usize, dims: usize) -> (Affinities<f32>, Affinities<f64>, Array2<f64>) {
     let awkward = data::Awkward { name: "random".into(), points: data::random(n, 5, 11) };
     let (narrow, _) = neighbors_of(&awkward, (n - 1).min(20));
-    let joint = affinity::affinities(&narrow, 2.0_f32.min(n as f32 / 2.0)).expect("sound");
+    let joint = affinity::affinities(&narrow, Law::Perplexity(2.0_f64.min(n as f64 / 2.0))).expect("sound");
     let wide = Affinities {
         offsets: joint.offsets.clone(),
         indices: joint.indices.clone(),

@@ -9,7 +9,8 @@
 //! Perplexity is the effective number of neighbours of a point. The joint distribution keeps the union of the
 //! neighbour edges and is stored scaled by N, so that no entry becomes small because there are many points.
 //!
-//! [`calibrate()`] finds β and p_j|i, [`symmetrize()`] makes p_ij of them, [`affinities`] does both.
+//! [`calibrate()`] finds β and p_j|i, [`symmetrize()`] makes p_ij of them, [`affinities`] does both. Under
+//! [`Law::Uniform`] there is nothing to calibrate: p_j|i = 1/k, whatever the distances.
 
 pub mod calibrate;
 pub mod symmetrize;
@@ -17,19 +18,48 @@ pub mod symmetrize;
 pub use calibrate::{calibrate, calibrate_gpu};
 pub use symmetrize::{symmetrize, symmetrize_gpu};
 
-use crate::data::{Affinities, Neighbors};
+use crate::data::{Affinities, Conditionals, Neighbors};
 use crate::gpu::Gpu;
 use crate::real::Real;
 use crate::{Error, Result};
+use ndarray::{Array1, Array2};
 
-/// The joint distribution of `[N, k]` neighbours at a perplexity.
+/// How the neighbours of a point share its affinity.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Law {
+    /// p_j|i falls with the distance, at this effective number of neighbours.
+    Perplexity(f64),
+    /// p_j|i = 1/k. With k = 15 maps look much as at a perplexity of 30, for a sixth of the edges (Böhm, Berens, Kobak 2022,
+    /// "Attraction-repulsion spectrum in neighbor embeddings", section 3).
+    Uniform,
+}
+
+/// Neighbours under [`Law::Uniform`] where no number is asked for.
+pub const UNIFORM_NEIGHBORS: usize = 15;
+
+/// The joint distribution of `[N, k]` neighbours.
 ///
 /// # Errors
 ///
 /// A perplexity that [`check_perplexity`] refuses.
-pub fn affinities<T: Real>(neighbors: &Neighbors<T>, perplexity: T) -> Result<Affinities<T>> {
-    check_perplexity(perplexity.wide(), neighbors.indices.ncols())?;
-    Ok(symmetrize(neighbors, &calibrate(neighbors, perplexity)))
+pub fn affinities<T: Real>(neighbors: &Neighbors<T>, law: Law) -> Result<Affinities<T>> {
+    let conditionals = match law {
+        Law::Uniform => uniform(neighbors),
+        Law::Perplexity(perplexity) => {
+            check_perplexity(perplexity, neighbors.indices.ncols())?;
+            calibrate(neighbors, T::of(perplexity))
+        }
+    };
+    Ok(symmetrize(neighbors, &conditionals))
+}
+
+fn uniform<T: Real>(neighbors: &Neighbors<T>) -> Conditionals<T> {
+    let (n, k) = neighbors.indices.dim();
+    Conditionals {
+        beta: Array1::from_elem(n, T::of(0.0)),
+        p: Array2::from_elem((n, k), T::of(1.0 / k as f64)),
+        unreached: 0,
+    }
 }
 
 /// [`affinities`] on the device.
@@ -37,9 +67,15 @@ pub fn affinities<T: Real>(neighbors: &Neighbors<T>, perplexity: T) -> Result<Af
 /// # Errors
 ///
 /// As for [`affinities`], and any fault of the device.
-pub fn affinities_gpu(gpu: &Gpu, neighbors: &Neighbors<f32>, perplexity: f32) -> Result<Affinities<f32>> {
-    check_perplexity(perplexity.wide(), neighbors.indices.ncols())?;
-    symmetrize_gpu(gpu, neighbors, &calibrate_gpu(gpu, neighbors, perplexity)?)
+pub fn affinities_gpu(gpu: &Gpu, neighbors: &Neighbors<f32>, law: Law) -> Result<Affinities<f32>> {
+    let conditionals = match law {
+        Law::Uniform => uniform(neighbors),
+        Law::Perplexity(perplexity) => {
+            check_perplexity(perplexity, neighbors.indices.ncols())?;
+            calibrate_gpu(gpu, neighbors, perplexity as f32)?
+        }
+    };
+    symmetrize_gpu(gpu, neighbors, &conditionals)
 }
 
 /// The perplexity where none is asked for: min(30, (N − 1)/3).

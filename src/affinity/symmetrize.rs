@@ -207,6 +207,18 @@ pub const SHADER: Shader = Shader {
 /// Edges that one dispatch looks up: some 20 ms on a software adapter.
 const DISPATCH_EDGES: usize = 1 << 20;
 
+/// The largest table that a piece of the joint distribution is made with: small beside the neighbours of the jobs that
+/// need pieces.
+const PIECE_BYTES: u64 = 64 << 20;
+
+/// Bytes that [`symmetrize_gpu`] holds on the device, if there are half as many edges again as neighbours: three tables of
+/// neighbours, and for a piece these again with its incoming and joint edges.
+pub fn device_bytes(n: usize, k: usize) -> u64 {
+    let entries = (n * k) as u64;
+    let piece = entries.min(PIECE_BYTES / 8);
+    12 * entries + 12 * piece + 16 * piece / 2 + 8 * piece * 3 / 2
+}
+
 /// Rows of the neighbour table on the device.
 struct Shard {
     rows: Range<usize>,
@@ -270,12 +282,12 @@ pub fn symmetrize_gpu(
     let mut first = 0;
     while first < n {
         // As many rows as fit: an incoming entry takes 16 bytes, one of the joint table 4.
+        let most = gpu.binding_limit().min(PIECE_BYTES) as usize;
         let (mut end, mut incoming) = (first, 0);
         let mut offsets = vec![0_u32];
         while end < n {
             let more = incoming + lacking[end] as usize;
-            let fits = 16 * more <= gpu.binding_limit() as usize
-                && 4 * ((end + 1 - first) * k + more) <= gpu.binding_limit() as usize;
+            let fits = 16 * more <= most && 4 * ((end + 1 - first) * k + more) <= most;
             if !fits && end > first {
                 break;
             }

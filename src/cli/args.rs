@@ -2,7 +2,7 @@
 
 use crate::gpu::Choice;
 use crate::knn::Metric;
-use crate::plan::{Count, Field, Knn, Pca, Settings, Start};
+use crate::plan::{Affinity, Count, Field, Knn, Pca, Settings, Start};
 use crate::{input, optimizer, render};
 use clap::builder::TypedValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -62,13 +62,17 @@ pub struct Embed {
     #[arg(long)]
     pub plan: bool,
 
+    /// How the neighbours of a point share its affinity.
+    #[arg(long, value_enum, default_value_t = AffinityChoice::Perplexity, help_heading = AFFINITIES)]
+    pub affinity: AffinityChoice,
+
     /// Effective number of neighbours of each point [default: 30, less for few points].
     ///
     /// From 1 to below the number of neighbours. The default is a third of the other points where they are fewer than 90.
     #[arg(long, value_name = "P", value_parser = parse_number, help_heading = AFFINITIES)]
     pub perplexity: Option<f64>,
 
-    /// Nearest neighbours that attract each point, or `all` [default: 3 × perplexity].
+    /// Nearest neighbours that attract each point, or `all` [default: 3 × perplexity, or 15].
     #[arg(long, value_name = "K|all", value_parser = parse_count, help_heading = AFFINITIES)]
     pub neighbors: Option<Count>,
 
@@ -170,6 +174,18 @@ pub struct Embed {
     #[arg(long, value_name = "DEVICE", default_value = "auto", help_heading = MACHINE)]
     pub device: Choice,
 
+    /// Memory that the job may take of the machine, as in 800MB, 12GiB [default: what is free].
+    ///
+    /// A job that would need more is refused before it starts, with what would fit.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, help_heading = MACHINE)]
+    pub host_memory: Option<u64>,
+
+    /// Memory that the job may take of the device, as in 800MB, 12GiB.
+    ///
+    /// Drivers do not tell. Under `--device auto` a job that would need more runs on the CPU, else it is refused.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, help_heading = MACHINE)]
+    pub device_memory: Option<u64>,
+
     /// Threads of the CPU [default: as many as it has].
     ///
     /// From 1 to 1024. The map does not depend on it.
@@ -199,6 +215,15 @@ pub enum MetricChoice {
     Euclidean,
     /// 1 − cos(x, y)
     Cosine,
+}
+
+/// `--affinity`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AffinityChoice {
+    /// By a Gaussian of their distance, as wide as gives the perplexity.
+    Perplexity,
+    /// Equally, whatever the distance: with 15 neighbours much the same maps, in less memory.
+    Uniform,
 }
 
 /// `--knn`.
@@ -247,6 +272,10 @@ impl Embed {
                 MetricChoice::Cosine => Metric::Cosine,
             },
             pca: self.pca.unwrap_or(Pca::Auto),
+            affinity: match self.affinity {
+                AffinityChoice::Perplexity => Affinity::Perplexity,
+                AffinityChoice::Uniform => Affinity::Uniform,
+            },
             perplexity: self.perplexity,
             neighbors: self.neighbors.unwrap_or(Count::Auto),
             init: match self.init.as_str() {
@@ -322,6 +351,26 @@ fn parse_time(text: &str) -> Result<f64, String> {
     // A year is longer than any descent and keeps the sum in range.
     let seconds = number.parse::<f64>().ok().map(|number| number * unit).filter(|s| *s > 0.0 && *s < 3.2e7);
     seconds.ok_or_else(|| "give seconds, or a number with s, m or h".into())
+}
+
+/// A number of bytes with a unit.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match text[number.len()..].to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "kb" => 1e3,
+        "mb" => 1e6,
+        "gb" => 1e9,
+        "tb" => 1e12,
+        "k" | "kib" => 1024.0,
+        "m" | "mib" => 1024.0 * 1024.0,
+        "g" | "gib" => 1024.0 * 1024.0 * 1024.0,
+        "t" | "tib" => 1024.0_f64.powi(4),
+        _ => f64::NAN,
+    };
+    let bytes = number.trim().parse::<f64>().map_or(f64::NAN, |number| number * unit);
+    // An exabyte is more than any machine has, and keeps sums in range.
+    if (1.0..=1e18).contains(&bytes) { Ok(bytes as u64) } else { Err("give a size as in 800MB, 12GiB".into()) }
 }
 
 /// The readers, samples and writers, each from its list: a name, and below it what it is.

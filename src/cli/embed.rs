@@ -4,11 +4,12 @@ use super::args::Embed;
 use super::progress::{self, Display};
 use super::report::{Circumstances, Report};
 use super::{End, adapters, host};
+use crate::affinity::Law;
 use crate::data::Dataset;
 use crate::engine::Stop;
 use crate::gpu::{self, Gpu};
 use crate::job::{self, Backend, Event};
-use crate::plan::{Plan, Settings, Shape, Start};
+use crate::plan::{Budget, Plan, Settings, Shape, Start};
 use crate::{Error, Result, input, render};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,35 +43,71 @@ pub fn run(arguments: &Embed) -> Result<End> {
     };
     // A row of zeros under the cosine is a wrong request too: found here, before anything is said.
     settings.metric.prepare(data.points.view())?;
+    let before = host::held_bytes();
     let found = match arguments.device {
         gpu::Choice::Cpu => Vec::new(),
         _ => gpu::adapters(),
     };
+    // Drivers load compilers of their own. Whole megabytes, so that a plan is the same twice.
+    let drivers = host::held_bytes().saturating_sub(before).next_multiple_of(1 << 20);
+    let resolve = |device| {
+        let mut plan = resolve(device)?;
+        plan.memory.host += drivers;
+        Ok::<Plan, Error>(plan)
+    };
     let adapter = gpu::choose(&arguments.device, &found)?;
-    let plan = resolve(adapter)?;
+    let budget = Budget { host: arguments.host_memory.or_else(host::memory_budget), device: arguments.device_memory };
+    // An adapter that nobody named may turn out too small, or not open: then the CPU does the job.
+    let replaceable = arguments.device == gpu::Choice::Auto && adapter.is_some();
+    let mut plan = resolve(adapter)?;
+    let mut too_small = plan.fits(&budget).err();
+    let mut instead = None;
+    if too_small.is_some() && replaceable {
+        plan = resolve(None)?;
+        instead = std::mem::replace(&mut too_small, plan.fits(&budget).err());
+    }
     if arguments.plan {
         let text = toml::to_string(&plan).map_err(|error| Error::job("--plan", error, "report this"))?;
         adapters::print(text.trim_end())?;
+        too_small.iter().for_each(|error| progress::line(&format!("this would be refused: {error}")));
         return Ok(End::Done);
     }
-    let gpu = adapter.map(|adapter| Gpu::open(adapter, gpu::Options::default())).transpose()?;
-    let backend = match (&gpu, &arguments.device) {
-        (None, _) => Backend::Cpu,
-        (Some(gpu), gpu::Choice::Auto) => Backend::GpuElseCpu(gpu),
-        (Some(gpu), _) => Backend::Gpu(gpu),
+    if let Some(error) = too_small {
+        return Err(error);
+    }
+    let mut gpu = None;
+    if let Some(adapter) = adapter.filter(|_| plan.adapter.is_some()) {
+        match Gpu::open(adapter, gpu::Options::default()) {
+            Ok(opened) => gpu = Some(opened),
+            Err(error) if replaceable => {
+                plan = resolve(None)?;
+                plan.fits(&budget)?;
+                instead = Some(error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let backend = match &gpu {
+        None => Backend::Cpu,
+        Some(gpu) if replaceable => Backend::GpuElseCpu(gpu),
+        Some(gpu) => Backend::Gpu(gpu),
     };
 
     let mut display = Display::new();
-    let mut notes = vec![match (&gpu, &arguments.device) {
-        (Some(gpu), _) => {
+    let mut notes = vec![match (&gpu, &instead, &arguments.device) {
+        (Some(gpu), _, _) => {
             format!("computing on {} ({}, {})", gpu.adapter().name, gpu.adapter().device_type, gpu.adapter().backend)
         }
-        (None, gpu::Choice::Auto) => "computing on the CPU: there is no hardware GPU adapter".to_owned(),
-        (None, _) => "computing on the CPU".to_owned(),
+        (None, Some(error), _) => format!("computing on the CPU, because of the {error}"),
+        (None, None, gpu::Choice::Auto) => "computing on the CPU: there is no hardware GPU adapter".to_owned(),
+        (None, None, _) => "computing on the CPU".to_owned(),
     }];
     notes.extend(data.notes.iter().chain(&plan.notes).cloned());
     notes.iter().for_each(|note| display.note(note));
-    notes.remove(0);
+    // On what it is computed is news only where it is not what was asked for.
+    if instead.is_none() {
+        notes.remove(0);
+    }
 
     let done = job::run(&plan, &settings, &data, start, backend, &mut |event| {
         match event {
@@ -177,10 +214,13 @@ fn write_maps(arguments: &Embed, data: &Dataset, settings: &Settings, plan: &Pla
         labels: data.labels.as_ref(),
         title: &title(&data.name),
         caption: &format!(
-            "t-SNE of {} points, {} dimensions · perplexity {}{} · {} iterations · KL {objective:.3}",
+            "t-SNE of {} points, {} dimensions · {}{} · {} iterations · KL {objective:.3}",
             plan.n,
             plan.input_dims,
-            (100.0 * plan.perplexity).round() / 100.0,
+            match plan.law {
+                Law::Perplexity(perplexity) => format!("perplexity {}", (100.0 * perplexity).round() / 100.0),
+                Law::Uniform => format!("uniform over {} neighbours", plan.neighbors),
+            },
             if settings.metric == crate::knn::Metric::Cosine { ", cosine" } else { "" },
             done.outcome.iterations,
         ),

@@ -1,5 +1,7 @@
 //! What lies between this process and its operating system. The one place for code of a single system.
 
+use sysinfo::{Process, ProcessRefreshKind, ProcessesToUpdate, System};
+
 /// Keeps the Vulkan loader's own chatter off stderr. To be called before the process has a second thread.
 ///
 /// Mesa's device-select layer complains that `XDG_RUNTIME_DIR` is not set whenever an instance is made, as on any machine
@@ -51,6 +53,33 @@ pub fn peak_bytes() -> u64 {
         status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?.trim().parse().ok());
     match peak {
         Some(kibibytes) => 1024 * kibibytes,
-        None => memory_stats::memory_stats().map_or(0, |stats| stats.physical_mem as u64),
+        None => held_bytes(),
     }
+}
+
+/// The bytes of memory that this process holds now.
+pub fn held_bytes() -> u64 {
+    System::new().ok().and_then(|mut system| Some(held(&mut system)?.memory())).unwrap_or(0)
+}
+
+/// The most bytes of memory that this process may come to hold without crowding out others: what it holds and what is
+/// free, of the machine or of the container that it runs in. `None` where the system does not tell.
+pub fn memory_budget() -> Option<u64> {
+    let mut system = System::new().ok()?;
+    system.refresh_memory();
+    let available = Some(system.available_memory()).filter(|&bytes| bytes > 0)?;
+    let process = held(&mut system)?;
+    let of_machine = available + process.memory();
+    // Files in the system's cache count as used in a container, but make room when asked.
+    let of_container =
+        process.cgroup_limits().map(|limits| limits.total_memory.saturating_sub(limits.rss) + process.memory());
+    Some(of_container.map_or(of_machine, |bytes| bytes.min(of_machine)))
+}
+
+/// This process, as the system sees it.
+fn held(system: &mut System) -> Option<&Process> {
+    let id = sysinfo::get_current_pid().ok()?;
+    let what = ProcessRefreshKind::nothing().with_memory();
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[id]), false, what);
+    system.process(id)
 }

@@ -1,0 +1,122 @@
+//! What a job will hold at its peak, and whether that is there.
+
+use super::Plan;
+use crate::affinity::{Law, UNIFORM_NEIGHBORS, symmetrize};
+use crate::{Error, Result};
+use serde::Serialize;
+
+/// Bytes at the peak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Memory {
+    /// Of the host, with the program and, on a device, its driver; of a software adapter also what the device holds.
+    pub host: u64,
+    /// Of the device; 0 on the CPU.
+    pub device: u64,
+}
+
+/// Bytes that a job may hold; `None` where nobody can tell.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Budget {
+    /// Of the host.
+    pub host: Option<u64>,
+    /// Of the device.
+    pub device: Option<u64>,
+}
+
+/// What the prediction depends on.
+pub(super) struct Job {
+    pub n: usize,
+    /// Of the input.
+    pub columns: usize,
+    /// Columns after their reduction, if there is one.
+    pub searched: Option<usize>,
+    /// Neighbours.
+    pub k: usize,
+    /// Of the map.
+    pub dims: usize,
+    pub on_device: bool,
+    /// Whether the device's memory is the host's.
+    pub software: bool,
+}
+
+/// The peak: the stage with the most large arrays at the same time.
+///
+/// Host, beside the program itself and the input: the search holds the points once more and the neighbours (8 bytes each);
+/// symmetrisation holds neighbours, p (4), their transpose (8) and the joint edges (8 each, about 1.5 for a
+/// neighbour); the descent holds the edges. Device: a tile of squared distances with its queries; or edges, sums and state.
+pub(super) fn predict(job: &Job) -> Memory {
+    const PROGRAM: u64 = 12 << 20;
+    const TILE: u64 = 64 << 20;
+    // What a software driver keeps of the kernels that it compiled.
+    const PIPELINES: u64 = 20 << 20;
+    let Job { dims, on_device, software, .. } = *job;
+    let [n, k, columns] = [job.n, job.k, job.columns].map(|count| count as u64);
+    let searched = job.searched.map_or(columns, |components| components as u64);
+    let input = 4 * n * columns + if job.searched.is_some() { 4 * n * searched } else { 0 };
+    let edges = (3 * n * k / 2).min(n * (n - 1));
+    let search = 4 * n * searched + 8 * n * k;
+    let symmetrize = 20 * n * k + 8 * edges + 24 * n;
+    let host = PROGRAM + input + search.max(symmetrize);
+
+    let tile_rows = (TILE / (4 * n)).clamp(1, n);
+    let device_search = 4 * n * searched + tile_rows * (4 * (n + searched) + 8 * k);
+    let stride = if dims == 2 { 8 } else { 16 };
+    let segments = (65_536 / n).clamp(1, n.div_ceil(128));
+    let device_descent = 8 * edges + 4 * n + (4 * stride + 16 * segments + 4) * n;
+    let device_symmetrize = symmetrize::device_bytes(job.n, job.k);
+    let device = if on_device { device_search.max(device_symmetrize).max(device_descent) } else { 0 };
+    Memory { host: host + if software { device + PIPELINES } else { 0 }, device }
+}
+
+/// See [`Plan::fits`].
+pub(super) fn fits(plan: &Plan, budget: &Budget) -> Result<()> {
+    let places = [
+        ("host", "--host-memory", plan.memory.host, budget.host),
+        ("device", "--device-memory", plan.memory.device, budget.device),
+    ];
+    for (place, option, needs, there_is) in places {
+        let Some(there_is) = there_is.filter(|&there_is| needs > there_is) else { continue };
+        let remedy = match lowered(plan, place == "device", there_is) {
+            Some(change) => format!("{change} would fit, or give {option} if there is more"),
+            None => format!("take fewer rows, or give {option} if there is more"),
+        };
+        let cause = format!("this job needs {} of the {place}, which has {} for it", size(needs), size(there_is));
+        return Err(Error::request("memory", cause, remedy));
+    }
+    Ok(())
+}
+
+/// The least change of the request that fits.
+fn lowered(plan: &Plan, device: bool, there_is: u64) -> Option<String> {
+    let fits = |k: usize| {
+        let memory = predict(&plan.job(k));
+        (if device { memory.device } else { memory.host }) <= there_is
+    };
+    let fewer = |most: usize, least: usize, per: usize| (least..most).rev().find(|&count| fits(per * count));
+    match plan.law {
+        Law::Perplexity(perplexity) => {
+            let most = (perplexity.ceil() as usize).min(plan.neighbors.div_ceil(3));
+            let uniform = || fits(UNIFORM_NEIGHBORS).then(|| "--affinity uniform".to_owned());
+            fewer(most, 6, 3).map(|p| format!("--perplexity {p} --neighbors {}", 3 * p)).or_else(uniform)
+        }
+        Law::Uniform => fewer(plan.neighbors, 2, 1).map(|k| format!("--neighbors {k}")),
+    }
+}
+
+/// Bytes for a person: three digits, decimal units.
+pub fn size(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    let mut unit = "bytes";
+    for next in ["kB", "MB", "GB", "TB", "PB"] {
+        if value < 999.5 {
+            break;
+        }
+        (value, unit) = (value / 1000.0, next);
+    }
+    match value {
+        _ if unit == "bytes" => format!("{bytes} bytes"),
+        v if v < 9.995 => format!("{v:.2} {unit}"),
+        v if v < 99.95 => format!("{v:.1} {unit}"),
+        v => format!("{v:.0} {unit}"),
+    }
+}
