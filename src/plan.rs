@@ -8,7 +8,7 @@ mod memory;
 pub use memory::{Budget, Memory};
 
 use crate::affinity::{self, Law};
-use crate::field::mesh::Resolution;
+use crate::field::mesh::{self, Resolution};
 use crate::field::{self, Method};
 use crate::gpu::Adapter;
 use crate::knn::{self, Metric, Recall, Search};
@@ -512,17 +512,19 @@ fn resolve_field(settings: &Settings, n: usize, on_device: bool) -> Result<Metho
         let cause = format!("{} is not a relative error", settings.accuracy);
         return Err(Error::request("--accuracy", cause, "give a number above 0, as 0.01 for 1 %"));
     }
-    let resolution = if settings.accuracy >= STANDARD_ERROR { Resolution::STANDARD } else { Resolution::FINE };
+    let resolution = match settings.accuracy >= STANDARD_ERROR {
+        true => Resolution::STANDARD,
+        false if on_device => mesh::device::FINE,
+        false => Resolution::FINE,
+    };
     let mesh = match settings.field {
-        Field::Auto if on_device => n >= field::MESH_FROM_ON_DEVICE && settings.accuracy >= STANDARD_ERROR,
-        Field::Auto => n >= field::MESH_FROM && settings.accuracy >= FINEST_MESH,
+        Field::Auto => {
+            let from = if on_device { field::MESH_FROM_ON_DEVICE } else { field::MESH_FROM };
+            n >= from && settings.accuracy >= FINEST_MESH
+        }
         Field::Exact => false,
         Field::Mesh => true,
     };
-    if mesh && on_device && settings.accuracy < STANDARD_ERROR {
-        let cause = format!("a force error of {} needs splines that devices do not have yet", settings.accuracy);
-        return Err(Error::request("--accuracy", cause, "give 0.01 or more, or add --device cpu, or --field exact"));
-    }
     if mesh && settings.accuracy < FINEST_MESH {
         let cause = format!("a force error of {} is below what the mesh reaches, {FINEST_MESH}", settings.accuracy);
         return Err(Error::request("--accuracy", cause, "use --field exact"));

@@ -531,8 +531,10 @@ fn the_report_holds_what_was_done_on_a_gpu() {
         folder.done(&[&["embed", "four.csv"], &outputs[..]].concat());
         assert!(folder.map("map.npy").iter().all(|y| y.is_finite()));
         assert_eq!(folder.report()["plan"]["perplexity"], 1.0);
-        let fine = ["embed", "good.csv", "--field", "mesh", "--accuracy", "0.001"];
-        folder.refused(&[&fine, &outputs[..]].concat(), &["--accuracy", "0.001", "cpu"]);
+        let fine = ["embed", "sample:faithful", "--iterations", "300", "--field", "mesh", "--accuracy", "0.001"];
+        folder.done(&[&fine, &outputs[..]].concat());
+        let error = folder.report()["field"]["force_error"].as_f64().unwrap_or(f64::NAN);
+        assert!(0.0 < error && error <= 0.001, "force error {error}");
     });
 }
 

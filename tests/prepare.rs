@@ -555,3 +555,25 @@ fn bytes_do_not_depend_on_the_number_of_threads() {
         assert_ok(identical("bits", &run(threads), &one), &format!("{threads} threads"));
     }
 }
+
+#[test]
+fn uniform_affinities_are_shared_equally() {
+    let neighbors = exact(data::random(200, 3, 8).view(), 7, Metric::Euclidean).expect("sound");
+    let joint = affinities(&neighbors, Law::Uniform).expect("affinities");
+    assert_ok(invariants::affinities_are_symmetric(&joint), "uniform");
+    assert_ok(invariants::affinities_sum_to_n(&joint, 256.0 * f64::ROUNDOFF), "uniform");
+    assert_ok(invariants::union_of_edges_is_kept(&joint, &neighbors), "uniform");
+    // 1/k where both hold on to each other, half of it where one does.
+    let holds = |i: usize, j: u32| neighbors.indices.row(i).iter().any(|&other| other == j);
+    let mut seen = [0, 0];
+    for i in 0..200 {
+        let (indices, weights) = joint.row(i);
+        for (&j, &weight) in indices.iter().zip(weights) {
+            let both = holds(i, j) && holds(j as usize, i as u32);
+            assert!(holds(i, j) || holds(j as usize, i as u32));
+            assert!((weight - if both { 1.0 / 7.0 } else { 0.5 / 7.0 }).abs() <= 1e-15, "{i} to {j}: {weight}");
+            seen[usize::from(both)] += 1;
+        }
+    }
+    assert!(seen[0] > 100 && seen[1] > 100, "{seen:?}");
+}

@@ -57,8 +57,8 @@ impl Resolution {
     /// h = 0.25 and four times the nodes, orders 5 and 6 gain less by h = 0.42 and 0.45 than their wider splines cost
     /// (the table is in `benches/README.md`).
     pub const STANDARD: Resolution = Resolution { order: 4, spacing: 1.0 / 3.0 };
-    /// The same for 0.1 %: order 4 would need h = 0.2.
-    pub const FINE: Resolution = Resolution { order: 6, spacing: 0.28 };
+    /// The same for 0.1 %. Most maps have that at h = 0.28; thin ones, as that of two columns, need 0.25.
+    pub const FINE: Resolution = Resolution { order: 6, spacing: 0.25 };
 }
 
 /// Why a field cannot be evaluated.

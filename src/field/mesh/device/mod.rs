@@ -49,7 +49,7 @@ pub const WIDEST: f64 = 3.0;
 
 /// Force errors of at most 0.1 % with the splines that devices have ([`Resolution::FINE`] has wider ones, at less time on a
 /// CPU).
-pub const FINE: Resolution = Resolution { order: transfer::ORDER, spacing: 0.2 };
+pub const FINE: Resolution = Resolution { order: transfer::ORDER, spacing: 0.15 };
 
 /// Additions and multiplications a second, with the transfer of numbers that goes with them, that even a software adapter
 /// on an old laptop should reach.
