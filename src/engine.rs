@@ -103,7 +103,7 @@ pub struct Outcome {
 pub struct Fault {
     /// What happened.
     pub error: Error,
-    /// The state at the last reading of the objective, from which [`resume`] goes on.
+    /// The state at the last reading of the objective, from which [`resume`] goes on; points in the order of the descent.
     pub state: State<f32>,
 }
 

@@ -8,6 +8,7 @@ use crate::data::Dataset;
 use crate::engine::{self, Cpu, Descent, Device, Outcome, Progress, Schedule};
 use crate::gpu::Gpu;
 use crate::init::{self, principal_components};
+use crate::knn::{Order, Search};
 use crate::optimizer::step::State;
 use crate::plan::{Plan, Settings, Start};
 use crate::{Error, Result, affinity, knn};
@@ -124,10 +125,34 @@ pub fn run(
 
     observe(Event::Stage("neighbours"));
     let clock = Instant::now();
+    // From here on everything is in this order, up to the map at the end. All pairs are compared in the order as given,
+    // so that ties go to the smaller row.
+    let order = matches!(plan.search, Search::Inverted(_)).then(|| Order::by_cells(points.view(), plan.seed));
+    let points = match &order {
+        Some(order) => Cow::Owned(order.arrange(points.view())),
+        None => points,
+    };
     let (neighbors, recall) = backend.run(&mut |error| take_over("neighbours are sought", error, observe), |gpu| {
         knn::neighbors(points.view(), plan.neighbors, settings.metric, plan.search, plan.seed, gpu)
     })?;
     seconds.knn = clock.elapsed().as_secs_f64();
+
+    observe(Event::Stage("start"));
+    let clock = Instant::now();
+    let start = match (&settings.init, start) {
+        (Start::File(_), Some(map)) => init::Start::Given(match &order {
+            Some(order) => order.arrange(map.view()),
+            None => map,
+        }),
+        (Start::Random, _) => init::Start::Random,
+        _ => init::Start::Pca,
+    };
+    let prepared = settings.metric.prepare(points.view())?;
+    let start = init::start(prepared.view(), &start, plan.dims, plan.seed)?.points;
+    drop(prepared);
+    // Symmetrisation is the peak of memory, and needs no points.
+    drop(points);
+    seconds.init = clock.elapsed().as_secs_f64();
 
     observe(Event::Stage("affinities"));
     let clock = Instant::now();
@@ -137,18 +162,6 @@ pub fn run(
     })?;
     drop(neighbors);
     seconds.affinity = clock.elapsed().as_secs_f64();
-
-    observe(Event::Stage("start"));
-    let clock = Instant::now();
-    let start = match (&settings.init, start) {
-        (Start::File(_), Some(map)) => init::Start::Given(map),
-        (Start::Random, _) => init::Start::Random,
-        _ => init::Start::Pca,
-    };
-    let prepared = settings.metric.prepare(points.view())?;
-    let start = init::start(prepared.view(), &start, plan.dims, plan.seed)?.points;
-    drop(prepared);
-    seconds.init = clock.elapsed().as_secs_f64();
 
     observe(Event::Stage("descent"));
     let clock = Instant::now();
@@ -175,6 +188,9 @@ pub fn run(
         take_over(&from, &fault.error, observe);
         let mut descent = on_cpu(fault.state.clone());
         outcome = engine::resume(&mut descent, &schedule, outcome, &mut |progress| observe(Event::Progress(progress)))?;
+    }
+    if let Some(order) = &order {
+        outcome.embedding.points = order.restore(outcome.embedding.points.view());
     }
     seconds.descend = clock.elapsed().as_secs_f64();
     Ok(Done { outcome, unreached: affinities.unreached, recall, edges: affinities.indices.len(), seconds, notes })

@@ -289,6 +289,33 @@ fn an_edge_whose_p_underflows_is_kept() {
 }
 
 #[test]
+fn no_edge_of_200_000_points_is_dropped_for_being_small() {
+    // Every p_ij is below 1/N = 5e-6 on average, and those of the last neighbour, far away, are 0 in f32.
+    let (n, k) = (200_000_usize, 4);
+    let away = [1, 2, 7, 79_190];
+    let mut neighbors = Neighbors { indices: Array2::zeros((n, k)), d2: Array2::zeros((n, k)) };
+    let mut expected: Vec<(u32, u32)> = Vec::new();
+    for i in 0..n {
+        let mut row: Vec<(u32, f32)> =
+            away.iter().map(|&a| (((i + a) % n) as u32, if a > 7 { 1e6 } else { a as f32 })).collect();
+        row.sort_unstable_by_key(|&(j, _)| j);
+        for (at, (j, d2)) in row.into_iter().enumerate() {
+            (neighbors.indices[[i, at]], neighbors.d2[[i, at]]) = (j, d2);
+            expected.extend([(i as u32, j), (j, i as u32)]);
+        }
+    }
+    expected.sort_unstable();
+    expected.dedup();
+    let joint = affinities(&neighbors, 2.0_f32).expect("sound");
+    let edges = (0..n).flat_map(|i| joint.row(i).0.iter().map(move |&j| (i as u32, j)));
+    assert_eq!(edges.clone().count(), expected.len());
+    assert!(edges.eq(expected), "the union of the neighbours' edges, all of it");
+    assert!(joint.weights.contains(&0.0), "some are as small as can be");
+    let sum: f64 = joint.weights.iter().map(|&w| f64::from(w)).sum();
+    assert!((sum / n as f64 - 1.0).abs() <= 1e-6, "N p sums to {sum}");
+}
+
+#[test]
 fn perplexities_that_cannot_be_are_refused_with_the_largest() {
     let refusal = |perplexity, k| check_perplexity(perplexity, k).expect_err("a refusal").to_string();
     for (perplexity, k) in [(30.0, 30), (31.0, 30), (f64::INFINITY, 30), (f64::NAN, 30), (0.5, 30), (-1.0, 30)] {

@@ -295,12 +295,15 @@ fn attraction_is_within_its_bound() {
             let cpu = attraction(&narrow_edges, narrow(&map).view(), Student);
             within(&name, cpu.as_slice().expect("standard"), want.as_slice().expect("standard"), &bound)
                 .expect("in f32");
-            if let Some(gathered) = Gathered::new(&narrow_edges).filter(|_| dims == 2) {
+            if let Some(gathered) = Gathered::new(&narrow_edges) {
                 let map = narrow(&map);
-                let mut pull = vec![[f32::NAN; 2]; n];
-                gathered.attraction(map.as_slice().expect("standard").as_chunks().0, &mut pull);
-                let want = want.as_slice().expect("standard");
-                within(&name, pull.as_flattened(), want, &bound).expect("gathered");
+                let map = map.as_slice().expect("standard");
+                let mut pull = vec![f32::NAN; n * dims];
+                match dims {
+                    2 => gathered.attraction::<2>(map.as_chunks().0, pull.as_chunks_mut().0),
+                    _ => gathered.attraction::<3>(map.as_chunks().0, pull.as_chunks_mut().0),
+                }
+                within(&name, &pull, want.as_slice().expect("standard"), &bound).expect("gathered");
             }
         }
     };

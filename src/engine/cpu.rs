@@ -43,7 +43,7 @@ impl<'a, T: Real> Cpu<'a, T> {
         let zero = T::of(0.0);
         Cpu {
             affinities,
-            gathered: Gathered::new(affinities).filter(|_| dims == 2),
+            gathered: Gathered::new(affinities),
             entropy: entropy(affinities),
             mesh: match field {
                 Method::Exact => None,
@@ -63,7 +63,10 @@ impl<'a, T: Real> Cpu<'a, T> {
                 // Only `f32` is gathered, so these casts keep the type.
                 let map: &[f32] = bytemuck::cast_slice(self.state.points.as_slice().expect(CONTIGUOUS));
                 let pull: &mut [f32] = bytemuck::cast_slice_mut(self.pull.as_slice_mut().expect(CONTIGUOUS));
-                gathered.attraction(map.as_chunks().0, pull.as_chunks_mut().0);
+                match self.state.points.ncols() {
+                    2 => gathered.attraction::<2>(map.as_chunks().0, pull.as_chunks_mut().0),
+                    _ => gathered.attraction::<3>(map.as_chunks().0, pull.as_chunks_mut().0),
+                }
             }
         }
     }

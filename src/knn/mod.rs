@@ -13,15 +13,18 @@
 //! - [`exact`] compares all pairs: O(N²M) time, O(Nk) memory.
 //! - [`inverted()`] compares each point with the cells around it, some ten thousand points and more: most of the
 //!   neighbours, in a small part of the time. [`recall()`] measures which part was found.
+//! - [`Order`] is an order of the points in which neighbours lie near each other in memory.
 
 pub mod inverted;
 mod kmeans;
 mod lanes;
+pub mod order;
 mod probe;
 pub mod recall;
 pub mod select;
 
 pub use inverted::{Recall, inverted};
+pub use order::Order;
 pub use recall::recall;
 pub use select::{exact, exact_gpu};
 

@@ -1,10 +1,12 @@
-//! Attraction in two dimensions at the speed of the vector units: the sum of
-//! [`attraction`](super::attraction::attraction), eight edges at a time.
+//! Attraction at the speed of the vector units: the sum of [`attraction`](super::attraction::attraction), eight edges at a
+//! time, in two and in three dimensions.
 //!
 //! The compiler does not vectorise a loop that gathers `map[index]`, so this file has `unsafe` (as has one line of `cli/host.rs`): AVX2's
-//! gather fetches four points (two numbers each) at a time without a bounds check, and [`Gathered::new`] has checked
+//! gathers fetch coordinates of several points at a time without a bounds check, and [`Gathered::new`] has checked
 //! all indices before. On a processor without AVX2 there is no [`Gathered`], and the plain loop serves. Cost: 8 bytes and
 //! one gathered point an edge; 8 sums a row, folded at its end, so the bytes do not depend on the number of threads.
+//! Maps of many points lie in the last level of the cache, which is far away: points are asked for some edges
+//! before they are needed.
 
 use crate::data::Affinities;
 use crate::real::Real;
@@ -27,13 +29,13 @@ impl<'a> Gathered<'a> {
         }
         let affinities = (affinities as &dyn std::any::Any).downcast_ref::<Affinities<f32>>()?;
         let n = affinities.n_points();
-        assert!(n <= i32::MAX as usize, "indices are gathered as signed numbers");
+        assert!(n <= i32::MAX as usize / 3, "coordinates are gathered by signed numbers");
         assert!(affinities.indices.iter().all(|&j| (j as usize) < n), "an edge leads out of the map");
         Some(Gathered { affinities })
     }
 
-    /// Σ_j N p_ij s(D_ij) (y_i − y_j) of Student's kernel for every point of `map`, `[N, 2]`.
-    pub fn attraction(&self, map: &[[f32; 2]], pull: &mut [[f32; 2]]) {
+    /// Σ_j N p_ij s(D_ij) (y_i − y_j) of Student's kernel for every point of `map`, `[N, D]`, D = 2 or 3.
+    pub fn attraction<const D: usize>(&self, map: &[[f32; D]], pull: &mut [[f32; D]]) {
         #[cfg(target_arch = "x86_64")]
         x86::attraction(self.affinities, map, pull);
         #[cfg(not(target_arch = "x86_64"))]
@@ -58,7 +60,11 @@ mod x86 {
     /// Rows that a task computes at a time.
     const TASK_ROWS: usize = 128;
 
-    pub fn attraction(affinities: &Affinities<f32>, map: &[[f32; 2]], pull: &mut [[f32; 2]]) {
+    /// Edges between asking for a point and needing it: the latency of the cache farthest from the core.
+    const AHEAD: usize = 64;
+
+    pub fn attraction<const D: usize>(affinities: &Affinities<f32>, map: &[[f32; D]], pull: &mut [[f32; D]]) {
+        const { assert!(D == 2 || D == 3, "maps have 2 or 3 dimensions") }
         assert!(map.len() == affinities.n_points() && pull.len() == map.len(), "one point a row of affinities");
         pull.par_chunks_mut(TASK_ROWS).enumerate().for_each(|(task, pull)| {
             // SAFETY: `Gathered` exists only where `available` found AVX2 and FMA.
@@ -67,46 +73,82 @@ mod x86 {
     }
 
     #[target_feature(enable = "avx2,fma")]
-    fn rows(affinities: &Affinities<f32>, map: &[[f32; 2]], first: usize, pull: &mut [[f32; 2]]) {
-        // Shuffled pairs come out as 0 1 4 5 2 3 6 7.
-        let order = _mm256_setr_epi32(0, 1, 4, 5, 2, 3, 6, 7);
+    fn rows<const D: usize>(affinities: &Affinities<f32>, map: &[[f32; D]], first: usize, pull: &mut [[f32; D]]) {
         let one = _mm256_set1_ps(1.0);
         for (r, sum) in pull.iter_mut().enumerate() {
             let i = first + r;
-            let [x_i, y_i] = map[i];
-            let (x_is, y_is) = (_mm256_set1_ps(x_i), _mm256_set1_ps(y_i));
-            let (mut x_sum, mut y_sum) = (_mm256_setzero_ps(), _mm256_setzero_ps());
+            let own = map[i].map(|y| _mm256_set1_ps(y));
+            let mut sums = [_mm256_setzero_ps(); D];
             let (indices, weights) = affinities.row(i);
             let (index_blocks, index_rest) = indices.as_chunks::<8>();
             let (weight_blocks, weight_rest) = weights.as_chunks::<8>();
-            for (index, weight) in index_blocks.iter().zip(weight_blocks) {
-                // SAFETY: the loads stay within their blocks of eight. Every index is below map.len() (Gathered::new, and
-                // the assertion above), and a point is 8 bytes, as is the f64 that the gather takes it for.
-                let (low, high, weight) = unsafe {
-                    let base = map.as_ptr().cast::<f64>();
-                    let low = _mm_loadu_si128(index.as_ptr().cast());
-                    let high = _mm_loadu_si128(index.as_ptr().add(4).cast());
-                    (
-                        _mm256_castpd_ps(_mm256_i32gather_pd::<8>(base, low)),
-                        _mm256_castpd_ps(_mm256_i32gather_pd::<8>(base, high)),
-                        _mm256_loadu_ps(weight.as_ptr()),
-                    )
-                };
-                let x = _mm256_sub_ps(x_is, _mm256_shuffle_ps::<0b10_00_10_00>(low, high));
-                let y = _mm256_sub_ps(y_is, _mm256_shuffle_ps::<0b11_01_11_01>(low, high));
-                let weight = _mm256_permutevar8x32_ps(weight, order);
-                let d2_and_1 = _mm256_fmadd_ps(y, y, _mm256_fmadd_ps(x, x, one));
+            // Past the end of the row come the next row's edges.
+            let later = &affinities.indices[(affinities.offsets[i] + AHEAD).min(affinities.indices.len())..];
+            for (b, (index, weight)) in index_blocks.iter().zip(weight_blocks).enumerate() {
+                for &j in later.iter().skip(8 * b).take(8) {
+                    _mm_prefetch::<_MM_HINT_T0>(map.as_ptr().wrapping_add(j as usize).cast());
+                }
+                // SAFETY: every index is below map.len() (Gathered::new, and the assertion above).
+                let others = unsafe { gather(map, index) };
+                // SAFETY: a block is eight numbers.
+                let weight = in_order_of_pairs(unsafe { _mm256_loadu_ps(weight.as_ptr()) });
+                let mut differences = [one; D];
+                let mut d2_and_1 = one;
+                for c in 0..D {
+                    differences[c] = _mm256_sub_ps(own[c], others[c]);
+                    d2_and_1 = _mm256_fmadd_ps(differences[c], differences[c], d2_and_1);
+                }
                 let force = _mm256_div_ps(weight, d2_and_1);
-                x_sum = _mm256_fmadd_ps(force, x, x_sum);
-                y_sum = _mm256_fmadd_ps(force, y, y_sum);
+                for c in 0..D {
+                    sums[c] = _mm256_fmadd_ps(force, differences[c], sums[c]);
+                }
             }
-            *sum = [fold(x_sum), fold(y_sum)];
+            for c in 0..D {
+                sum[c] = fold(sums[c]);
+            }
             for (&j, &weight) in index_rest.iter().zip(weight_rest) {
-                let [x, y] = [x_i - map[j as usize][0], y_i - map[j as usize][1]];
-                let force = weight / (1.0 + x * x + y * y);
-                *sum = [sum[0] + force * x, sum[1] + force * y];
+                let other = map[j as usize];
+                let difference: [f32; D] = std::array::from_fn(|c| map[i][c] - other[c]);
+                let force = weight / (1.0 + difference.iter().map(|x| x * x).sum::<f32>());
+                for c in 0..D {
+                    sum[c] += force * difference[c];
+                }
             }
         }
+    }
+
+    /// The coordinates of eight points, each in [the order](in_order_of_pairs) in which pairs come out.
+    ///
+    /// # Safety
+    /// Every index is below map.len().
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn gather<const D: usize>(map: &[[f32; D]], index: &[u32; 8]) -> [__m256; D] {
+        // SAFETY: the loads stay within the eight indices. A point is D numbers, its first two are what a gather takes for
+        // an f64, and D · index fits 31 bits (Gathered::new).
+        unsafe {
+            let base = map.as_ptr().cast::<f32>();
+            let index = _mm256_loadu_si256(index.as_ptr().cast());
+            let at =
+                if D == 2 { _mm256_add_epi32(index, index) } else { _mm256_mullo_epi32(index, _mm256_set1_epi32(3)) };
+            let low = _mm256_i32gather_pd::<4>(base.cast(), _mm256_castsi256_si128(at));
+            let high = _mm256_i32gather_pd::<4>(base.cast(), _mm256_extracti128_si256::<1>(at));
+            let (low, high) = (_mm256_castpd_ps(low), _mm256_castpd_ps(high));
+            let mut coordinates = [_mm256_setzero_ps(); D];
+            coordinates[0] = _mm256_shuffle_ps::<0b10_00_10_00>(low, high);
+            coordinates[1] = _mm256_shuffle_ps::<0b11_01_11_01>(low, high);
+            if D == 3 {
+                coordinates[D - 1] = in_order_of_pairs(_mm256_i32gather_ps::<4>(base.add(2), at));
+            }
+            coordinates
+        }
+    }
+
+    /// Eight numbers as shuffled pairs come out: 0 1 4 5 2 3 6 7.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn in_order_of_pairs(lanes: __m256) -> __m256 {
+        _mm256_permutevar8x32_ps(lanes, _mm256_setr_epi32(0, 1, 4, 5, 2, 3, 6, 7))
     }
 
     #[target_feature(enable = "avx2")]
