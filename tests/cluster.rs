@@ -260,7 +260,7 @@ fn parameters_have_scikit_learns_shapes() {
 fn several_numbers_of_components_are_tabled() {
     let folder = Folder::new();
     let ran = folder.done(&["cluster", "sample:faithful", "--components", "1..4", "--report", "report.json"]);
-    assert!(ran.stderr.contains("1 components: log-likelihood -1289.5"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("1 component: log-likelihood -1289.79"), "{}", ran.stderr);
     let least: Vec<&str> = ran.stderr.lines().filter(|line| line.contains("the least")).collect();
     assert!(least.len() == 1 && least[0].contains("2 components"), "{}", ran.stderr);
     let report = folder.json("report.json");
@@ -406,4 +406,24 @@ fn a_device_fits_too() {
         assert!((got + 1130.26396).abs() <= 1e-6 * 1130.0, "{got}");
         assert!(report["peak_bytes"]["device"].as_u64() > Some(0));
     });
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_fit_writes_what_there_is() {
+    let folder = Folder::new();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nearfield"));
+    let arguments = ["cluster", "sample:digits", "--components", "10", "--restarts", "10000", "-o", "labels.csv"];
+    command.args(arguments).args(["--report", "report.json", "--device", "cpu"]).current_dir(folder.0.path());
+    let child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+    // Steps take hundredths of a second, all starts an hour.
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+    assert!(sent.success());
+    let output = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8(output.stderr).expect("UTF-8");
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(said.contains("interrupted after"), "{said}");
+    assert_eq!(folder.text("labels.csv").lines().count(), 1798);
+    assert_eq!(folder.json("report.json")["stopped"], "interrupted");
 }

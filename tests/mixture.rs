@@ -11,7 +11,8 @@ use nearfield::mixture::expectation::{log_sum_exp, responsibilities};
 use nearfield::mixture::moments::moments;
 use nearfield::mixture::special::{digamma, ln_gamma};
 use nearfield::mixture::{
-    Backend, Covariance, Cpu, Fit, Mixture, Prepared, Scores, Settings, Stop, device, fit, fit_from, fit_on, select,
+    Backend, Covariance, Cpu, Fit, Mixture, Prepared, Scores, Settings, Stop, device, fit, fit_from, fit_on, replay,
+    select,
 };
 use serde_json::Value;
 use std::path::Path;
@@ -557,6 +558,29 @@ fn bic_chooses_two_regimes_of_the_geyser() {
 }
 
 #[test]
+fn what_the_floor_makes_is_not_chosen() {
+    // Irises are measured to a tenth: fifty petals are 0.2 wide or nearly, and a component on equal ones has a likelihood that
+    // only the floor bounds. Five components so had the least BIC of all, by 135.
+    let prepared = Prepared::new(table("golden/iris.csv").view()).expect("sound");
+    let settings = Settings { restarts: 10, ..Settings::default() };
+    let (fit, table) = select(&prepared, 1..=6, &settings, None, &mut |_| Ok(true)).expect("sound");
+    assert_eq!((fit.mixture.n_components(), fit.held), (2, false), "{table:?}");
+    near("bic", fit.bic.expect("EM"), 574.018, 1e-6).expect("scikit-learn's");
+    // The control: a floor that is next to none lets such a maximum be, and it would win.
+    let start = Array2::from_shape_fn((150, 3), |(i, k)| {
+        let equal = prepared.points[[i, 3]] == prepared.points[[0, 3]];
+        f64::from(u8::from(k == if equal { 0 } else { 1 + i / 75 }))
+    });
+    let spurious = fit_from(&prepared, start.view(), &Settings::default(), None).expect("sound");
+    assert!(spurious.held && spurious.bic < fit.bic, "{:?}", spurious.bic);
+    // Where all points lie on a line the floor holds every component, and none is better for it.
+    let line = Array2::from_shape_fn((30, 2), |(i, j)| (i % 15 * i * (j + 1)) as f64);
+    let prepared = Prepared::new(line.view()).expect("sound");
+    let fit = quiet(&prepared, 1, &Settings::default());
+    assert_eq!((fit.held, fit.raised), (false, vec![1]));
+}
+
+#[test]
 fn a_variational_fit_empties_what_it_does_not_need() {
     let prepared = Prepared::new(faithful().view()).expect("sound");
     let settings = Settings { variational: true, concentration: Some(1e-3), steps: 5000, ..Settings::default() };
@@ -569,7 +593,9 @@ fn a_variational_fit_empties_what_it_does_not_need() {
 #[test]
 fn restarts_help_and_keep_the_best() {
     let prepared = Prepared::new(table("golden/iris.csv").view()).expect("sound");
-    let many = quiet(&prepared, 5, &Settings { restarts: 8, ..Settings::default() });
+    // Spherical components cannot end on the floor here, which would come before the objective.
+    let settings = Settings { covariance: Covariance::Spherical, restarts: 8, ..Settings::default() };
+    let many = quiet(&prepared, 6, &settings);
     assert_eq!(many.restarts.len(), 8);
     let best = many.restarts.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     near("best", many.log_likelihood, best, 1e-12).expect("the best is kept");
@@ -846,6 +872,25 @@ fn a_device_gives_the_same_bytes_and_splits_what_is_large() {
         let refused = fit(&prepared, 7, &settings, Some(&tiny), &mut |_| Ok(true)).expect_err("too small");
         assert_eq!(refused.exit_code(), 2, "{refused}");
     });
+}
+
+#[test]
+fn the_last_step_of_a_replay_is_the_fit() {
+    let prepared = Prepared::new(table("golden/iris.csv").view()).expect("sound");
+    for covariance in [Covariance::Full, Covariance::Tied] {
+        let settings = Settings { covariance, restarts: 4, ..Settings::default() };
+        let fit = quiet(&prepared, 3, &settings);
+        let mut last = None;
+        let mut watch = |step: &nearfield::mixture::Step| {
+            last = Some((step.step, (step.snapshot)()?.in_order(&fit.order)));
+            Ok(true)
+        };
+        replay(&prepared, 3, fit.restart, &settings, None, &mut watch).expect("sound");
+        let (step, snapshot) = last.expect("steps");
+        assert!(step == fit.steps, "{step} steps, {}", fit.steps);
+        assert_eq!(snapshot.mixture, fit.mixture);
+        identical("labels", &snapshot.labels, &fit.labels()).expect("the same");
+    }
 }
 
 #[test]

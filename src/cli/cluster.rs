@@ -85,12 +85,14 @@ struct SelectedOut {
     free_numbers: usize,
     bic: f64,
     icl: f64,
+    held: bool,
 }
 
 #[derive(Debug, Serialize)]
 struct FloorOut<'a> {
     share: f64,
     directions: &'a [usize],
+    held: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -144,10 +146,18 @@ pub fn run(arguments: &Cluster) -> Result<End> {
     let fit_seconds = clock.elapsed().as_secs_f64();
     display.finish();
     for row in &table {
-        let least = if row.components == fit.mixture.n_components() { ", the least" } else { "" };
+        let least = match row.held {
+            _ if row.components == fit.mixture.n_components() => ", the least",
+            true => " (the floor's doing)",
+            false => "",
+        };
         display.note(&format!(
-            "{} components: log-likelihood {:.3}, {} numbers, BIC {:.3}{least}, ICL {:.3}",
-            row.components, row.log_likelihood, row.free_numbers, row.bic, row.icl
+            "{}: log-likelihood {:.3}, {} numbers, BIC {:.3}{least}, ICL {:.3}",
+            components(row.components),
+            row.log_likelihood,
+            row.free_numbers,
+            row.bic,
+            row.icl
         ));
     }
     let warnings = warnings(&fit, &settings);
@@ -170,9 +180,9 @@ pub fn run(arguments: &Cluster) -> Result<End> {
         written?;
     }
     display.note(&format!(
-        "{} of {} components hold points, {}, {}{} steps, {:.1} s; wrote {}",
+        "{} of {} holding points, {}, {}{} steps, {:.1} s; wrote {}",
         fit.occupied(),
-        fit.mixture.n_components(),
+        components(fit.mixture.n_components()),
         told(&fit),
         if fit.stop == Stop::Interrupted { "interrupted after " } else { "" },
         fit.steps,
@@ -193,7 +203,7 @@ fn fit(
     let mut observe = |step: &Step| {
         interrupt::worth_writing(true);
         if step.step == 0 {
-            display.stage(&format!("{} components, start {}", step.components, step.restart + 1));
+            display.stage(&format!("{}, start {}", components(step.components), step.restart + 1));
         }
         Ok(!interrupt::asked())
     };
@@ -251,6 +261,7 @@ fn report<'a>(
         free_numbers: row.free_numbers,
         bic: row.bic,
         icl: row.icl,
+        held: row.held,
     };
     Report {
         nearfield: env!("CARGO_PKG_VERSION"),
@@ -280,7 +291,7 @@ fn report<'a>(
         trace: readings(&fit.trace),
         restarts: &fit.restarts,
         selection: table.iter().map(row).collect(),
-        floor: FloorOut { share: settings.floor, directions: &fit.raised },
+        floor: FloorOut { share: settings.floor, directions: &fit.raised, held: fit.held },
         seconds,
         peak_bytes: Peak { host: host::peak_bytes(), device: gpu.map(|gpu| gpu.memory().1) },
         warnings,
@@ -312,6 +323,11 @@ fn warnings(fit: &Fit, settings: &Settings) -> Vec<String> {
         Stop::Converged | Stop::Interrupted => {}
     }
     warnings
+}
+
+/// "1 component", "2 components".
+fn components(count: usize) -> String {
+    format!("{count} component{}", if count == 1 { "" } else { "s" })
 }
 
 /// The objective for people.
@@ -439,10 +455,10 @@ fn picture(path: &Path, data: &Dataset, fit: &Fit, settings: &Settings) -> Resul
     let ellipses = portrait.ellipses(&fit.mixture, &labels);
     let (n, m) = data.points.dim();
     let caption = format!(
-        "{}{} of {n} points, {m} columns · {} components, {} covariance · {} · ellipses at 1 and 2 standard deviations",
+        "{}{} of {n} points, {m} columns · {}, {} covariance · {} · ellipses at 1 and 2 standard deviations",
         method(settings)[..1].to_uppercase(),
         &method(settings)[1..],
-        fit.mixture.n_components(),
+        components(fit.mixture.n_components()),
         settings.covariance.name(),
         told(fit)
     );
@@ -476,7 +492,8 @@ fn frames(
     let portrait = Portrait::new(data.points.view())?;
     let k = fit.mixture.n_components();
     let mut observe = |step: &Step| {
-        let snapshot = (step.snapshot)()?;
+        // In the order of the finished fit, whose colours they share.
+        let snapshot = (step.snapshot)()?.in_order(&fit.order);
         let ellipses = portrait.ellipses(&snapshot.mixture, &snapshot.labels);
         let classes = classes(snapshot.labels, k);
         let what = if settings.variational { "evidence bound" } else { "log-likelihood" };

@@ -110,7 +110,15 @@ fn refusal(error: &clap::Error) -> Error {
         ErrorKind::InvalidUtf8 => {
             Error::request("arguments", "one of them is not UTF-8", "give the file that it names another name")
         }
-        ErrorKind::ArgumentConflict => Error::request(option, "it is given more than once", "give it once"),
+        ErrorKind::ArgumentConflict => {
+            let prior = said(ContextKind::PriorArg).unwrap_or_default();
+            match prior.split(' ').next() {
+                Some(other) if !other.is_empty() && other != option => {
+                    Error::request(option, format!("it does not go with {other}"), "give one of the two")
+                }
+                _ => Error::request(option, "it is given more than once", "give it once"),
+            }
+        }
         _ => {
             let text = error.render().to_string();
             let text = text.trim_start_matches("error: ").split("\n\n").next().unwrap_or_default();

@@ -93,6 +93,12 @@ pub struct Fit {
     pub restarts: Vec<f64>,
     /// `[K]` (`[1]` if tied): directions in which the floor acts on the covariance; for a variational fit, on the prior's.
     pub raised: Vec<usize>,
+    /// Whether the floor holds directions of some component in which the points as a whole vary. Then the likelihood is the floor's
+    /// doing: a component on a few points that agree in some direction, a spurious maximum (McLachlan and Peel 2000,
+    /// section 3.10). Such a fit is kept only where every start, and every number of components, ends so.
+    pub held: bool,
+    /// `[K]` which of the start's components each is: steps that an observer sees have the start's order.
+    pub order: Vec<usize>,
     /// Of a variational fit: `[K]` α, β and ν.
     pub posterior: Option<[Vec<f64>; 3]>,
 }
@@ -159,6 +165,8 @@ trait Rule {
     fn mixture(&self, model: &Self::Model) -> Mixture;
     /// Whether the objective cannot fall.
     fn monotone(&self) -> bool;
+    /// See [`Fit::held`].
+    fn held(&self, model: &Self::Model) -> bool;
 }
 
 impl Rule for Maximizer {
@@ -183,6 +191,10 @@ impl Rule for Maximizer {
     fn monotone(&self) -> bool {
         self.ridge == 0.0
     }
+
+    fn held(&self, model: &Gaussians) -> bool {
+        model.raised.iter().any(|&raised| raised > self.flat)
+    }
 }
 
 impl Rule for Prior {
@@ -206,6 +218,11 @@ impl Rule for Prior {
 
     fn monotone(&self) -> bool {
         self.ridge == 0.0
+    }
+
+    fn held(&self, _: &Posterior) -> bool {
+        // The prior keeps every covariance from falling.
+        false
     }
 }
 
@@ -442,7 +459,9 @@ fn fit_starts(
         fit
     } else {
         let spread = prepared.spread.clone();
-        let rule = Maximizer { covariance: settings.covariance, floor: settings.floor, spread, ridge };
+        let mut rule = Maximizer { covariance: settings.covariance, floor: settings.floor, spread, ridge, flat: 0 };
+        let all = Array2::from_elem((prepared.points.nrows(), 1), 1.0);
+        rule.flat = first(&rule, prepared, all.view(), settings.covariance)?.raised[0];
         let (model, mut fit) = best(&rule, prepared, backend, settings, starts, observe)?;
         let (n, m) = prepared.points.dim();
         let free = settings.covariance.free_numbers(k, m) as f64;
@@ -452,6 +471,11 @@ fn fit_starts(
         fit
     };
     Ok(by_weight(fit))
+}
+
+/// Whether a fit that is (free of the floor, so good) is to be kept rather than another.
+fn better(one: (bool, f64), other: (bool, f64)) -> bool {
+    if one.0 == other.0 { one.1 > other.1 } else { one.0 }
 }
 
 /// Every start carried to its end, and the best of them.
@@ -469,7 +493,8 @@ fn best<R: Rule>(
         let run = run(rule, prepared, backend, start.view(), settings, restart, observe)?;
         restarts.push(run.objective - prepared.log_volume());
         interrupted = run.stop == Stop::Interrupted;
-        if best.as_ref().is_none_or(|(_, best)| run.objective > best.objective) {
+        let rank = |run: &Run<R::Model>| (!rule.held(&run.model), run.objective);
+        if best.as_ref().is_none_or(|(_, best)| better(rank(&run), rank(best))) {
             best = Some((restart, run));
         }
         if interrupted {
@@ -491,7 +516,9 @@ fn best<R: Rule>(
         stop: if interrupted { Stop::Interrupted } else { run.stop },
         restart,
         restarts,
+        held: rule.held(&run.model),
         raised: Vec::new(),
+        order: Vec::new(),
         posterior: None,
     };
     Ok((run.model, fit))
@@ -503,18 +530,36 @@ fn by_weight(fit: Fit) -> Fit {
     let mut order: Vec<usize> = (0..k).collect();
     order.sort_by(|&a, &b| fit.mixture.weights[b].total_cmp(&fit.mixture.weights[a]));
     let of = |values: &Vec<f64>| order.iter().map(|&k| values[k]).collect::<Vec<_>>();
-    let own = fit.mixture.covariances.dim().0 == k;
     Fit {
-        mixture: Mixture {
-            covariance: fit.mixture.covariance,
-            weights: of(&fit.mixture.weights),
-            means: fit.mixture.means.select(Axis(0), &order),
-            covariances: if own { fit.mixture.covariances.select(Axis(0), &order) } else { fit.mixture.covariances },
-        },
+        mixture: fit.mixture.in_order(&order),
         responsibilities: fit.responsibilities.select(Axis(1), &order),
         raised: if fit.raised.len() == k { order.iter().map(|&k| fit.raised[k]).collect() } else { fit.raised },
         posterior: fit.posterior.as_ref().map(|parts| [of(&parts[0]), of(&parts[1]), of(&parts[2])]),
+        order,
         ..fit
+    }
+}
+
+impl Snapshot {
+    /// With the components in this order; that of a [`Fit`] makes them agree with it.
+    pub fn in_order(&self, order: &[usize]) -> Snapshot {
+        let place = |label: u32| order.iter().position(|&k| k == label as usize).unwrap_or_default() as u32;
+        Snapshot {
+            mixture: self.mixture.in_order(order),
+            labels: self.labels.iter().map(|&label| place(label)).collect(),
+        }
+    }
+}
+
+impl Mixture {
+    fn in_order(&self, order: &[usize]) -> Mixture {
+        let own = self.covariance != Covariance::Tied;
+        Mixture {
+            covariance: self.covariance,
+            weights: order.iter().map(|&k| self.weights[k]).collect(),
+            means: self.means.select(Axis(0), order),
+            covariances: if own { self.covariances.select(Axis(0), order) } else { self.covariances.clone() },
+        }
     }
 }
 
@@ -531,9 +576,12 @@ pub struct Selected {
     pub bic: f64,
     /// Less is better.
     pub icl: f64,
+    /// See [`Fit::held`].
+    pub held: bool,
 }
 
-/// Fits every number of components in `range`, and keeps the fit with the least BIC, the smaller among equals.
+/// Fits every number of components in `range`, and keeps the fit with the least BIC, the smaller among equals; one that
+/// the floor holds ([`Fit::held`]) only if it holds all.
 ///
 /// # Errors
 /// As for [`fit`]; an empty range; a variational fit, which needs no choice.
@@ -551,9 +599,17 @@ pub fn select(
         let fit = fit(prepared, k, settings, gpu, observe)?;
         let (Some(bic), Some(icl)) = (fit.bic, fit.icl) else { continue };
         let free_numbers = settings.covariance.free_numbers(k, prepared.points.ncols());
-        table.push(Selected { components: k, log_likelihood: fit.log_likelihood, free_numbers, bic, icl });
+        table.push(Selected {
+            components: k,
+            log_likelihood: fit.log_likelihood,
+            free_numbers,
+            bic,
+            icl,
+            held: fit.held,
+        });
         let interrupted = fit.stop == Stop::Interrupted;
-        if chosen.as_ref().and_then(|best| best.bic).is_none_or(|best| bic < best) {
+        let rank = |fit: &Fit| (!fit.held, -fit.bic.unwrap_or(f64::INFINITY));
+        if chosen.as_ref().is_none_or(|best| better(rank(&fit), rank(best))) {
             chosen = Some(fit);
         }
         if interrupted {

@@ -28,6 +28,8 @@ pub struct Maximizer {
     pub spread: Vec<f64>,
     /// Added to every variance, in units of scale²; the likelihood then need not rise.
     pub ridge: f64,
+    /// Directions in which the floor holds all points taken together: columns that do not vary, or that others determine.
+    pub flat: usize,
 }
 
 /// `[K, M]` means c_k + s_k/N_k, and `[K, M, M]` or `[K, M, 1]` covariances S_k/N_k − (s_k/N_k)(s_k/N_k)ᵀ, of moments about
