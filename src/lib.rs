@@ -38,6 +38,7 @@ pub mod kernel;
 pub mod objective;
 pub mod field;
 pub mod optimizer;
+pub mod mixture;
 pub mod plan;
 pub mod engine;
 pub mod job;
@@ -67,4 +68,6 @@ pub const SHADERS: &[&gpu::Shader] = &[
     &field::total::SHADERS[1],
     &optimizer::step::SHADERS[0],
     &optimizer::step::SHADERS[1],
+    &mixture::expectation::SHADER,
+    &mixture::moments::SHADER,
 ];

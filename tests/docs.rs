@@ -21,17 +21,25 @@ fn option(line: &str) -> Option<String> {
     Some(name.chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect())
 }
 
-#[test]
-fn readme_tables_the_options_of_help() {
-    let shown = Command::new(env!("CARGO_BIN_EXE_nearfield")).args(["embed", "--help"]).output().expect("it runs");
+/// The long options that a section of README tables, and those in the help of a command.
+fn options(command: &str) -> [BTreeSet<String>; 2] {
+    let shown = Command::new(env!("CARGO_BIN_EXE_nearfield")).args([command, "--help"]).output().expect("it runs");
     let help = String::from_utf8(shown.stdout).expect("text");
     let starts = help.lines().filter(|line| line.trim_start().starts_with('-'));
-    let helped: BTreeSet<String> = starts.filter_map(option).filter(|name| name != "help").collect();
+    let helped = starts.filter_map(option).filter(|name| name != "help").collect();
     let readme = text("README.md");
-    let rows = readme.lines().filter(|line| line.starts_with("| `-"));
-    let tabled: BTreeSet<String> = rows.filter_map(option).collect();
-    assert!(helped.len() > 10, "few options in the help: {helped:?}");
-    assert_eq!(tabled, helped, "README's table (left) and `nearfield embed --help` (right) differ");
+    let (_, section) = readme.split_once(&format!("\n## Options of `nearfield {command}`\n")).expect("the section");
+    let section = section.split("\n## ").next().expect("its text");
+    [section.lines().filter(|line| line.starts_with("| `-")).filter_map(option).collect(), helped]
+}
+
+#[test]
+fn readme_tables_the_options_of_help() {
+    for command in ["embed", "cluster"] {
+        let [tabled, helped] = options(command);
+        assert!(helped.len() > 10, "few options in the help: {helped:?}");
+        assert_eq!(tabled, helped, "README's table (left) and `nearfield {command} --help` (right) differ");
+    }
 }
 
 #[test]

@@ -2,10 +2,12 @@
 
 use crate::gpu::Choice;
 use crate::knn::Metric;
+use crate::mixture::{self, Covariance};
 use crate::plan::{Affinity, Count, Field, Knn, Pca, Settings, Start};
 use crate::{input, optimizer, render};
 use clap::builder::TypedValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 /// Maps of high-dimensional data, on any GPU and on the CPU.
@@ -23,6 +25,9 @@ pub enum Command {
     /// Turn a data set into a map: read, find neighbours, descend t-SNE's objective, write.
     #[command(after_long_help = after_help(), allow_negative_numbers = true)]
     Embed(Box<Embed>),
+    /// Fit a mixture of Gaussians: by EM, or variational, with the number of components given or chosen by BIC.
+    #[command(after_long_help = after_cluster_help(), allow_negative_numbers = true)]
+    Cluster(Box<Cluster>),
     /// List the GPU adapters of this machine, and which one `--device auto` would take.
     Adapters,
 }
@@ -53,6 +58,12 @@ pub struct Embed {
     /// no part in the map.
     #[arg(long, value_name = "COLUMN|FILE")]
     pub labels: Option<String>,
+
+    /// Colour the map by the components of a Gaussian mixture of K components fitted to it.
+    ///
+    /// By EM on the finished map, in place of labels that the input brings along.
+    #[arg(long, value_name = "K", value_parser = parse_clusters, conflicts_with = "labels")]
+    pub clusters: Option<usize>,
 
     /// Whether the first line of a text table names its columns.
     #[arg(long, value_name = "WHETHER", value_enum, default_value_t = HeaderChoice::Auto)]
@@ -248,17 +259,23 @@ pub enum FieldChoice {
     Mesh,
 }
 
+impl From<HeaderChoice> for input::Header {
+    fn from(choice: HeaderChoice) -> input::Header {
+        match choice {
+            HeaderChoice::Auto => input::Header::Auto,
+            HeaderChoice::Yes => input::Header::Yes,
+            HeaderChoice::No => input::Header::No,
+        }
+    }
+}
+
 impl Embed {
     /// What to read.
     pub fn request(&self) -> input::Request<'_> {
         input::Request {
             input: &self.input,
             labels: self.labels.as_deref(),
-            header: match self.header {
-                HeaderChoice::Auto => input::Header::Auto,
-                HeaderChoice::Yes => input::Header::Yes,
-                HeaderChoice::No => input::Header::No,
-            },
+            header: self.header.into(),
             shifts_cancel: self.metric == MetricChoice::Euclidean,
         }
     }
@@ -309,6 +326,158 @@ impl Embed {
     }
 }
 
+/// `nearfield cluster`. What `-h` shows of an option is its first paragraph.
+#[derive(Debug, Args)]
+pub struct Cluster {
+    /// A file, a map, or a data set shipped with nearfield, such as sample:faithful.
+    ///
+    /// The kinds of file and the shipped data sets are listed below.
+    pub input: String,
+
+    /// Write the result here; the extension names what. May be repeated.
+    ///
+    /// What can be written is listed below. A file that is there is replaced when the new one is complete.
+    #[arg(short, long = "output", value_name = "FILE")]
+    pub outputs: Vec<PathBuf>,
+
+    /// Write how much of each point belongs to each component, as .npy [points, components].
+    #[arg(long, value_name = "FILE.npy")]
+    pub responsibilities: Option<PathBuf>,
+
+    /// Write weights, means and covariances as JSON.
+    #[arg(long, value_name = "FILE.json")]
+    pub parameters: Option<PathBuf>,
+
+    /// Write a picture of every step of the best start into this folder.
+    ///
+    /// step-0000.png and so on. The folder is made if there is none.
+    #[arg(long, value_name = "FOLDER")]
+    pub frames: Option<PathBuf>,
+
+    /// Write what was done as JSON.
+    ///
+    /// With the settings, the trace of the log-likelihood or of its bound, BIC and ICL, and everything that was said.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+
+    /// A column or a file of labels: no part of the data, and not looked at.
+    #[arg(long, value_name = "COLUMN|FILE")]
+    pub labels: Option<String>,
+
+    /// Whether the first line of a text table names its columns.
+    #[arg(long, value_name = "WHETHER", value_enum, default_value_t = HeaderChoice::Auto)]
+    pub header: HeaderChoice,
+
+    /// Print every setting that the fit would use, as TOML, and run nothing.
+    #[arg(long)]
+    pub plan: bool,
+
+    /// How many components, or from how many to how many, such as 1..10, to choose by BIC.
+    #[arg(long, value_name = "K|A..B", value_parser = parse_components, help_heading = MIXTURE)]
+    pub components: RangeInclusive<usize>,
+
+    /// What the covariances may be.
+    #[arg(long, value_enum, default_value_t = CovarianceChoice::Full, help_heading = MIXTURE)]
+    pub covariance: CovarianceChoice,
+
+    /// Fit the Bayesian mixture by variational EM: components that are not needed lose their points.
+    ///
+    /// With a Dirichlet prior of the weights and a Gauss-Wishart prior of full covariances.
+    #[arg(long, help_heading = MIXTURE)]
+    pub variational: bool,
+
+    /// Concentration of the Dirichlet prior: the smaller, the fewer components hold points [default: 1 / components].
+    #[arg(long, value_name = "A", value_parser = parse_number, requires = "variational", help_heading = MIXTURE)]
+    pub concentration: Option<f64>,
+
+    /// Starts by k-means++, of which the best end is kept.
+    #[arg(long, value_name = "N", default_value_t = mixture::Settings::default().restarts, value_parser = parse_restarts, help_heading = MIXTURE)]
+    pub restarts: usize,
+
+    /// Steps at most from each start.
+    #[arg(long, value_name = "N", default_value_t = mixture::Settings::default().steps, value_parser = parse_whole, help_heading = MIXTURE)]
+    pub iterations: usize,
+
+    /// Stop when a step gains less than this, in nats a point.
+    #[arg(long, value_name = "GAIN", default_value = "1e-8", value_parser = parse_number, help_heading = MIXTURE)]
+    pub tolerance: f64,
+
+    /// No covariance falls below this share of the columns' variances; where it acts is said.
+    #[arg(long, value_name = "SHARE", default_value = "1e-6", value_parser = parse_number, help_heading = MIXTURE)]
+    pub floor: f64,
+
+    /// Added to every variance at every step, in squared units of the data.
+    ///
+    /// scikit-learn's reg_covar. With it the log-likelihood may fall.
+    #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = parse_number, help_heading = MIXTURE)]
+    pub ridge: f64,
+
+    /// Seed of the starts.
+    ///
+    /// The same seed on the same device gives the same bytes.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = parse_seed, help_heading = MIXTURE)]
+    pub seed: u64,
+
+    /// Where to compute: auto, cpu, gpu, gpu:N, or part of an adapter's name.
+    ///
+    /// `auto` takes the CPU, in 64 bits, for small fits, and a hardware GPU, in 32 bits, for large ones if there is one.
+    #[arg(long, value_name = "DEVICE", default_value = "auto", help_heading = MACHINE)]
+    pub device: Choice,
+
+    /// Threads of the CPU [default: as many as it has].
+    ///
+    /// From 1 to 1024. The fit does not depend on it.
+    #[arg(long, value_name = "N", value_parser = parse_threads, help_heading = MACHINE)]
+    pub threads: Option<usize>,
+}
+
+const MIXTURE: &str = "What is fitted";
+
+/// `--covariance`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CovarianceChoice {
+    /// Any, for each component its own.
+    Full,
+    /// Any, one for all components.
+    Tied,
+    /// A variance for each column, for each component its own.
+    Diagonal,
+    /// One variance for each component.
+    Spherical,
+}
+
+impl Cluster {
+    /// What to read.
+    pub fn request(&self) -> input::Request<'_> {
+        input::Request {
+            input: &self.input,
+            labels: self.labels.as_deref(),
+            header: self.header.into(),
+            shifts_cancel: true,
+        }
+    }
+
+    /// What to fit.
+    pub fn settings(&self) -> mixture::Settings {
+        mixture::Settings {
+            covariance: match self.covariance {
+                CovarianceChoice::Full => Covariance::Full,
+                CovarianceChoice::Tied => Covariance::Tied,
+                CovarianceChoice::Diagonal => Covariance::Diagonal,
+                CovarianceChoice::Spherical => Covariance::Spherical,
+            },
+            variational: self.variational,
+            concentration: self.concentration,
+            restarts: self.restarts,
+            steps: self.iterations,
+            tolerance: self.tolerance,
+            floor: self.floor,
+            ridge: self.ridge,
+            seed: self.seed,
+        }
+    }
+}
+
 /// What a parser of a value says in its error is what to give instead.
 fn parse_whole(text: &str) -> Result<usize, String> {
     // The device counts in 32 bits.
@@ -325,6 +494,23 @@ fn parse_seed(text: &str) -> Result<u64, String> {
 
 fn parse_threads(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|count| (1..=1024).contains(count)).ok_or_else(|| "give a number from 1 to 1024".into())
+}
+
+fn parse_restarts(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| (1..=10_000).contains(count)).ok_or_else(|| "give a number from 1 to 10000".into())
+}
+
+fn parse_clusters(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&count| count > 0).ok_or_else(|| "give a whole number from 1".into())
+}
+
+fn parse_components(text: &str) -> Result<RangeInclusive<usize>, String> {
+    let (first, last) = text.split_once("..").unwrap_or((text, text));
+    let count = |text: &str| text.parse::<usize>().ok().filter(|&count| count > 0);
+    match (count(first), count(last)) {
+        (Some(first), Some(last)) if first <= last => Ok(first..=last),
+        _ => Err("give a whole number from 1, or two of them, the smaller first, as in 1..10".into()),
+    }
 }
 
 fn parse_count(text: &str) -> Result<Count, String> {
@@ -375,6 +561,24 @@ fn parse_size(text: &str) -> Result<u64, String> {
 
 /// The readers, samples and writers, each from its list: a name, and below it what it is.
 fn after_help() -> String {
+    let mut text = inputs_help();
+    text += "\nOutputs:\n";
+    for writer in render::WRITERS {
+        text += &format!("  .{}  {}\n", writer.extension, writer.what);
+    }
+    text.trim_end().to_owned()
+}
+
+fn after_cluster_help() -> String {
+    let mut text = inputs_help();
+    text += "\nOutputs:\n";
+    for (extension, what) in super::cluster::OUTPUTS {
+        text += &format!("  .{extension}  {what}\n");
+    }
+    text.trim_end().to_owned()
+}
+
+fn inputs_help() -> String {
     let mut text = "Inputs:\n".to_owned();
     let mut entry = |name: &str, what: &str| text += &format!("  {name}\n      {what}\n");
     for reader in input::READERS {
@@ -383,9 +587,5 @@ fn after_help() -> String {
     for sample in input::SAMPLES {
         entry(&format!("sample:{}", sample.name), sample.description);
     }
-    text += "\nOutputs:\n";
-    for writer in render::WRITERS {
-        text += &format!("  .{}  {}\n", writer.extension, writer.what);
-    }
-    text.trim_end().to_owned()
+    text
 }

@@ -1,28 +1,23 @@
 //! `nearfield embed`: everything that can be refused is refused before any work, then the job runs and is written.
 
 use super::args::Embed;
-use super::progress::{self, Display};
-use super::report::{Circumstances, Report};
-use super::{End, adapters, host};
+use super::progress::Display;
+use super::report::{Circumstances, Clusters, Report};
+use super::{End, adapters, cluster, host, interrupt, outputs};
 use crate::affinity::Law;
 use crate::data::Dataset;
 use crate::engine::Stop;
 use crate::gpu::{self, Gpu};
 use crate::job::{self, Backend, Event};
+use crate::mixture::{self, Fit, Prepared};
 use crate::plan::{Budget, Plan, Settings, Shape, Start};
 use crate::{Error, Result, input, render};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
-
-/// Whether there is a map worth writing.
-static DESCENDING: AtomicBool = AtomicBool::new(false);
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// Runs the command.
 pub fn run(arguments: &Embed) -> Result<End> {
     let started = Instant::now();
-    listen();
+    interrupt::listen();
     check_outputs(arguments)?;
     if let Some(threads) = arguments.threads {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
@@ -33,6 +28,10 @@ pub fn run(arguments: &Embed) -> Result<End> {
     let read = clock.elapsed().as_secs_f64();
     let settings = arguments.settings();
     let (n, input_dims) = data.points.dim();
+    if let Some(k) = arguments.clusters.filter(|&k| k > n) {
+        let cause = format!("{k} components of {n} points were asked for");
+        return Err(Error::request("--clusters", cause, format!("give from 1 to {n}")));
+    }
     let resolve = |device| Plan::resolve(&settings, Shape { name: &data.name, n, input_dims }, device);
     // Without a device first: whatever is wrong is said before drivers are asked, which may have things of their own to
     // say on stderr.
@@ -113,13 +112,13 @@ pub fn run(arguments: &Embed) -> Result<End> {
         match event {
             Event::Stage(name) => {
                 // Preparation has nothing to write; from its end on Ctrl-C waits for the map.
-                DESCENDING.store(name == "descent", Ordering::Relaxed);
+                interrupt::worth_writing(name == "descent");
                 display.stage(name);
             }
             Event::Progress(progress) => display.iterate(progress),
             Event::Note(note) => display.note(note),
         }
-        !INTERRUPTED.load(Ordering::Relaxed)
+        !interrupt::asked()
     });
     display.finish();
     let mut done = done?;
@@ -136,8 +135,18 @@ pub fn run(arguments: &Embed) -> Result<End> {
         notes.push(note);
     }
 
+    let clusters = arguments.clusters.and_then(|k| match clusters(&done, k, plan.seed) {
+        Ok(fit) => Some(fit),
+        // The map is worth more than its colours; one that holds no numbers is refused where it is written.
+        Err(error) => {
+            let note = format!("the map is not coloured by clusters: {error}");
+            display.note(&note);
+            notes.push(note);
+            None
+        }
+    });
     let clock = Instant::now();
-    let maps_written = write_maps(arguments, &data, &settings, &plan, &done);
+    let maps_written = write_maps(arguments, &data, &settings, &plan, &done, clusters.as_ref());
     if let Some(path) = &arguments.report {
         let around = Circumstances {
             device: gpu.as_ref().map(|gpu| (gpu.adapter(), gpu.memory().1)),
@@ -145,6 +154,11 @@ pub fn run(arguments: &Embed) -> Result<End> {
             write: clock.elapsed().as_secs_f64(),
             total: started.elapsed().as_secs_f64(),
             peak_host: host::peak_bytes(),
+            clusters: clusters.map(|fit| Clusters {
+                components: fit.mixture.n_components(),
+                log_likelihood: fit.log_likelihood,
+                bic: fit.bic,
+            }),
             warnings: notes,
         };
         // A map that was not written is the worse news of the two.
@@ -179,42 +193,32 @@ pub fn run(arguments: &Embed) -> Result<End> {
 fn check_outputs(arguments: &Embed) -> Result<()> {
     arguments.outputs.iter().try_for_each(|path| render::check(path))?;
     arguments.report.iter().try_for_each(|path| render::check_place(path))?;
-    let data = [Some(arguments.input.as_str()), arguments.labels.as_deref()];
-    let data: Vec<PathBuf> =
-        data.into_iter().flatten().filter_map(|path| Path::new(path).canonicalize().ok()).collect();
-    let mut seen: Vec<PathBuf> = Vec::new();
-    for path in arguments.outputs.iter().chain(&arguments.report) {
-        let Some(place) = place(path) else { continue };
-        if data.contains(&place) {
-            return Err(Error::request(path.display(), "is the data itself", "name another file to write"));
-        }
-        if seen.contains(&place) {
-            let cause = "is named twice as an output";
-            return Err(Error::request(path.display(), cause, "give each output a name of its own"));
-        }
-        seen.push(place);
-    }
-    Ok(())
+    let outputs = arguments.outputs.iter().chain(&arguments.report);
+    outputs::check_distinct(outputs, &[Some(&arguments.input), arguments.labels.as_deref()])
 }
 
-/// The one file that a path leads to, whether it is there yet or not; `None` for what is no plain file (a device may
-/// take several outputs) or lies in no folder.
-fn place(path: &Path) -> Option<PathBuf> {
-    if let Ok(file) = path.canonicalize() {
-        return file.is_file().then_some(file);
-    }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    Some(folder.canonicalize().ok()?.join(path.file_name()?))
+/// The mixture of `k` components of a finished map, by EM on the CPU: a map has few columns.
+fn clusters(done: &job::Done, k: usize, seed: u64) -> Result<Fit> {
+    let prepared = Prepared::new(done.outcome.embedding.points.view())?;
+    mixture::fit(&prepared, k, &mixture::Settings { seed, ..Default::default() }, None, &mut |_| Ok(true))
 }
 
-fn write_maps(arguments: &Embed, data: &Dataset, settings: &Settings, plan: &Plan, done: &job::Done) -> Result<()> {
+fn write_maps(
+    arguments: &Embed,
+    data: &Dataset,
+    settings: &Settings,
+    plan: &Plan,
+    done: &job::Done,
+    clusters: Option<&Fit>,
+) -> Result<()> {
+    let components = clusters.map(|fit| cluster::classes(fit.labels(), fit.mixture.n_components()));
     let objective = done.outcome.trace.last().map_or(f64::NAN, |reading| reading.objective);
     let map = render::Map {
         points: done.outcome.embedding.points.view(),
-        labels: data.labels.as_ref(),
-        title: &title(&data.name),
+        labels: components.as_ref().or(data.labels.as_ref()),
+        title: &outputs::title(&data.name),
         caption: &format!(
-            "t-SNE of {} points, {} dimensions · {}{} · {} iterations · KL {objective:.3}",
+            "t-SNE of {} points, {} dimensions · {}{} · {} iterations · KL {objective:.3}{}",
             plan.n,
             plan.input_dims,
             match plan.law {
@@ -223,31 +227,12 @@ fn write_maps(arguments: &Embed, data: &Dataset, settings: &Settings, plan: &Pla
             },
             if settings.metric == crate::knn::Metric::Cosine { ", cosine" } else { "" },
             done.outcome.iterations,
+            clusters.map_or_else(String::new, |fit| {
+                format!(" · coloured by a mixture of {} Gaussians fitted to the map", fit.mixture.n_components())
+            }),
         ),
     };
     // One full disk does not keep the map from another.
     let written: Vec<Result<()>> = arguments.outputs.iter().map(|path| render::write(path, &map)).collect();
     written.into_iter().collect()
-}
-
-/// A file's name without its folder, a sample's without its prefix.
-fn title(input: &str) -> String {
-    match input.strip_prefix("sample:") {
-        Some(name) => name.to_owned(),
-        None => PathBuf::from(input)
-            .file_name()
-            .map_or_else(|| input.to_owned(), |name| name.to_string_lossy().into_owned()),
-    }
-}
-
-/// Ctrl-C ends the process where there is nothing to write yet; in the descent it asks for its end and for what there is
-/// to be written, and a second one ends the process all the same.
-fn listen() {
-    host::on_interrupt(|| {
-        if INTERRUPTED.swap(true, Ordering::Relaxed) || !DESCENDING.load(Ordering::Relaxed) {
-            render::discard();
-            std::process::exit(130);
-        }
-        progress::line("interrupted: writing what there is; Ctrl-C again ends at once");
-    });
 }

@@ -5,8 +5,12 @@
 
 mod adapters;
 mod args;
+mod cluster;
 mod embed;
 mod host;
+mod interrupt;
+mod outputs;
+mod portrait;
 mod progress;
 mod report;
 
@@ -31,6 +35,7 @@ pub fn main() -> ExitCode {
     };
     let ended = match cli.command {
         Command::Embed(arguments) => embed::run(&arguments),
+        Command::Cluster(arguments) => cluster::run(&arguments),
         Command::Adapters => adapters::run(),
     };
     match ended {
@@ -73,7 +78,8 @@ fn refusal(error: &clap::Error) -> Error {
     // `--iterations <N>`: the option without its value's name.
     let option = option.split(' ').next().unwrap_or_default();
     let value = said(ContextKind::InvalidValue).unwrap_or_default();
-    let see = "see `nearfield embed --help`";
+    let command = if std::env::args_os().nth(1).is_some_and(|first| first == "cluster") { "cluster" } else { "embed" };
+    let see = &format!("see `nearfield {command} --help`");
     match error.kind() {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
             Error::request("arguments", "a command is needed", "see `nearfield --help`")
@@ -90,12 +96,12 @@ fn refusal(error: &clap::Error) -> Error {
             Error::request(format!("{option} {value}"), "no such value", format!("give one of {known}"))
         }
         ErrorKind::ValueValidation => {
-            let remedy = std::error::Error::source(error).map_or_else(|| see.to_owned(), ToString::to_string);
+            let remedy = std::error::Error::source(error).map_or_else(|| see.clone(), ToString::to_string);
             Error::request(format!("{option} {value}"), "this value cannot be taken", remedy)
         }
         ErrorKind::UnknownArgument => {
             let near = said(ContextKind::SuggestedArg).map(|near| format!("did you mean {near}?"));
-            Error::request(option, "no such argument is known here", near.unwrap_or_else(|| see.to_owned()))
+            Error::request(option, "no such argument is known here", near.unwrap_or_else(|| see.clone()))
         }
         ErrorKind::MissingRequiredArgument => {
             let cause = format!("missing {}", said(ContextKind::InvalidArg).unwrap_or_default());
@@ -104,7 +110,15 @@ fn refusal(error: &clap::Error) -> Error {
         ErrorKind::InvalidUtf8 => {
             Error::request("arguments", "one of them is not UTF-8", "give the file that it names another name")
         }
-        ErrorKind::ArgumentConflict => Error::request(option, "it is given more than once", "give it once"),
+        ErrorKind::ArgumentConflict => {
+            let prior = said(ContextKind::PriorArg).unwrap_or_default();
+            match prior.split(' ').next() {
+                Some(other) if !other.is_empty() && other != option => {
+                    Error::request(option, format!("it does not go with {other}"), "give one of the two")
+                }
+                _ => Error::request(option, "it is given more than once", "give it once"),
+            }
+        }
         _ => {
             let text = error.render().to_string();
             let text = text.trim_start_matches("error: ").split("\n\n").next().unwrap_or_default();

@@ -31,20 +31,35 @@ pub struct Report<'a> {
     knn: Knn,
     affinities: Affinities,
     field: Field,
+    clusters: Option<Clusters>,
     peak_bytes: Peak,
     warnings: Vec<String>,
 }
 
+/// An adapter as reports name it.
 #[derive(Debug, Serialize)]
-struct AdapterOut {
+pub struct AdapterOut {
     name: String,
     backend: String,
     driver: String,
     device_type: &'static str,
 }
 
+impl AdapterOut {
+    /// Of this adapter.
+    pub fn new(adapter: &Adapter) -> AdapterOut {
+        AdapterOut {
+            name: adapter.name.clone(),
+            backend: adapter.backend.clone(),
+            driver: adapter.driver.clone(),
+            device_type: adapter.device_type,
+        }
+    }
+}
+
+/// One reading of the objective.
 #[derive(Debug, Serialize)]
-struct Reading {
+pub struct Reading {
     iteration: usize,
     objective: f64,
     seconds: f64,
@@ -90,10 +105,24 @@ struct Field {
     force_error: Option<f64>,
 }
 
+/// The mixture that colours a map.
 #[derive(Debug, Serialize)]
-struct Peak {
-    host: u64,
-    device: Option<u64>,
+pub struct Clusters {
+    /// Its components.
+    pub components: usize,
+    /// Of the map's points, nats.
+    pub log_likelihood: f64,
+    /// Less is better.
+    pub bic: Option<f64>,
+}
+
+/// The most memory held, in bytes.
+#[derive(Debug, Serialize)]
+pub struct Peak {
+    /// By the process.
+    pub host: u64,
+    /// On the device, if there is one.
+    pub device: Option<u64>,
 }
 
 /// What the command knows beside the job's own result.
@@ -108,6 +137,8 @@ pub struct Circumstances<'a> {
     pub total: f64,
     /// The peak of the host's memory in bytes.
     pub peak_host: u64,
+    /// The mixture that colours the map, if one was asked for.
+    pub clusters: Option<Clusters>,
     /// Everything that the user was told.
     pub warnings: Vec<String>,
 }
@@ -129,12 +160,7 @@ impl<'a> Report<'a> {
             dims: plan.dims,
             method: plan.method,
             backend: plan.backend,
-            adapter: around.device.map(|(adapter, _)| AdapterOut {
-                name: adapter.name.clone(),
-                backend: adapter.backend.clone(),
-                driver: adapter.driver.clone(),
-                device_type: adapter.device_type,
-            }),
+            adapter: around.device.map(|(adapter, _)| AdapterOut::new(adapter)),
             seed: plan.seed,
             iterations: outcome.iterations,
             stopped: match outcome.stop {
@@ -170,6 +196,7 @@ impl<'a> Report<'a> {
                 grid: outcome.field.as_ref().and_then(|field| field.grid.clone()),
                 force_error: outcome.field.as_ref().map(|field| field.force_error),
             },
+            clusters: around.clusters,
             peak_bytes: Peak { host: around.peak_host, device: around.device.map(|(_, peak)| peak) },
             warnings: around.warnings,
         }
@@ -187,7 +214,8 @@ impl<'a> Report<'a> {
     }
 }
 
-fn readings(trace: &Trace) -> Vec<Reading> {
+/// A trace as reports show it.
+pub fn readings(trace: &Trace) -> Vec<Reading> {
     let reading = |point: &crate::data::TracePoint| Reading {
         iteration: point.iteration,
         objective: point.objective,

@@ -28,7 +28,8 @@ impl Normal {
         Normal { bits: Pcg64::new(mixed() << 64 | mixed(), u128::from(stream)), second: None }
     }
 
-    fn uniform(&mut self) -> f64 {
+    /// The next number of a uniform distribution over [0, 1), from the same bits.
+    pub fn uniform(&mut self) -> f64 {
         (self.bits.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
     }
 }

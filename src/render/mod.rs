@@ -33,6 +33,28 @@ pub struct Map<'a> {
     pub caption: &'a str,
 }
 
+/// A Gaussian on a picture: drawn as the curves one and two standard deviations from its centre.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ellipse {
+    /// Its mean.
+    pub center: [f64; 2],
+    /// Half axes of the first curve: what a unit circle's axes become.
+    pub axes: [[f64; 2]; 2],
+    /// The class whose colour it has.
+    pub class: usize,
+}
+
+/// A map in two dimensions with Gaussians on it.
+#[derive(Debug, Clone, Copy)]
+pub struct Picture<'a> {
+    /// The points, their classes and what is said of them.
+    pub map: Map<'a>,
+    /// What is drawn over the points.
+    pub ellipses: &'a [Ellipse],
+    /// Whether classes are listed beside it. Without the list, pictures of one map are of one size.
+    pub legend: bool,
+}
+
 /// A format that maps can be written in.
 #[derive(Debug, Clone, Copy)]
 pub struct Writer {
@@ -85,6 +107,28 @@ pub fn write(path: &Path, map: &Map) -> Result<()> {
     let writer = writer_for(path)?;
     check_map(map)?;
     replace(path, |out| (writer.write)(map, out))
+}
+
+/// Writes `picture` to `path` as PNG, replacing what is there.
+///
+/// # Errors
+///
+/// As for [`write()`], and [`Error::Request`] for a map that is not in two dimensions.
+pub fn write_picture(path: &Path, picture: &Picture) -> Result<()> {
+    check_map(&picture.map)?;
+    if picture.map.points.ncols() != 2 {
+        return Err(Error::request("the map", "Gaussians are drawn in two dimensions", "give the map two columns"));
+    }
+    replace(path, |out| scatter::picture(picture, out))
+}
+
+/// Writes values of this shape to `path` as a NumPy array in C order, replacing what is there.
+///
+/// # Errors
+///
+/// [`Error::Job`] when the file cannot be written.
+pub fn write_array<T: npyz::AutoSerialize>(path: &Path, shape: &[u64], values: impl Iterator<Item = T>) -> Result<()> {
+    replace(path, |out| table::array(shape, values, out))
 }
 
 fn writer_for(path: &Path) -> Result<&'static Writer> {

@@ -1,10 +1,10 @@
 //! Maps as pictures: every point a mark, equal scales on the axes, no ticks (the axes of these maps mean nothing).
 
-use super::Map;
 use super::canvas::{Canvas, Color, Mark, Shape};
 use super::legend::{FAINT_INK, INK, Legend, portion};
 use super::palette::{UNLABELLED, class_mark, number_color};
 use super::text::{Type, Weight};
+use super::{Ellipse, Map, Picture};
 use crate::data::Labels;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder, ImageError};
@@ -19,7 +19,12 @@ const FLOOR: Color = [0xf6, 0xf7, 0xf9];
 
 /// The picture of `map` as PNG, 8 bits a channel.
 pub fn png(map: &Map, out: &mut dyn Write) -> io::Result<()> {
-    let canvas = draw(map);
+    picture(&Picture { map: *map, ellipses: &[], legend: true }, out)
+}
+
+/// The picture of a map with what lies over it.
+pub fn picture(picture: &Picture, out: &mut dyn Write) -> io::Result<()> {
+    let canvas = draw(picture);
     // Against the default, the fast compressor writes pictures of points in about half the time, 15 to 50 % larger.
     let encoder = PngEncoder::new_with_quality(out, CompressionType::Fast, FilterType::Adaptive);
     let (width, height) = (canvas.width() as u32, canvas.height() as u32);
@@ -44,7 +49,8 @@ fn point_radius(n_points: usize, side: f32) -> f32 {
     (share * side).max(1.0)
 }
 
-fn draw(map: &Map) -> Canvas {
+fn draw(picture: &Picture) -> Canvas {
+    let map = &picture.map;
     let n_points = map.points.nrows();
     let side = side(n_points);
     let unit = side / 1000.0;
@@ -52,7 +58,7 @@ fn draw(map: &Map) -> Canvas {
     let view = View::new(map.points, side, radius);
 
     let (title_type, caption_type) = (Type::new(Weight::Bold, 25.0 * unit), Type::new(Weight::Regular, 16.0 * unit));
-    let legend = Legend::new(map.labels, unit, view.height);
+    let legend = Legend::new(map.labels.filter(|_| picture.legend), unit, view.height);
     let margin = 30.0 * unit;
     let legend_gap = if legend.width > 0.0 { 26.0 * unit } else { 0.0 };
     let inner_width = view.width + legend_gap + legend.width;
@@ -68,6 +74,7 @@ fn draw(map: &Map) -> Canvas {
     let mut canvas = Canvas::new(page[0].ceil() as usize, page[1].ceil() as usize);
     view.paint_frame(&mut canvas, left, top, unit);
     canvas.marks(&marks(map.labels, &view, radius, left, top));
+    view.paint_ellipses(&mut canvas, picture.ellipses, left, top, unit);
     legend.paint(&mut canvas, left + view.width + legend_gap, top);
     for line in &title {
         title_type.draw(&mut canvas, line, left, margin + title_type.cap_height(), INK);
@@ -158,6 +165,14 @@ fn opacity(labelled: bool, crowding: f32) -> f32 {
     if labelled { (0.95 * crowding.powf(-0.2)).clamp(0.5, 0.95) } else { (0.85 * crowding.powf(-0.5)).clamp(0.1, 0.85) }
 }
 
+/// Straight pieces of an ellipse: on the largest page each is some 60 pixels, and off the curve by a third of one.
+const CURVE_STEPS: usize = 180;
+
+/// Pixels from the plot's left and top edges, for a projected point.
+fn on_plot(at: [f64; 3], width: f32, height: f32, scale: f64) -> [f32; 2] {
+    [width / 2.0 + (at[0] * scale) as f32, height / 2.0 - (at[1] * scale) as f32]
+}
+
 /// Where a point lies on the plot.
 struct Spot {
     /// Pixels from the plot's left edge.
@@ -176,6 +191,9 @@ struct View {
     height: f32,
     spots: Vec<Spot>,
     n_outside: usize,
+    projection: Projection,
+    /// Pixels in a unit of the map.
+    scale: f64,
     /// In 3-D, the corners of the box around the points; bits 0, 1, 2 of the index choose the upper end of x, y, z.
     corners: Option<[[f32; 2]; 8]>,
 }
@@ -202,7 +220,7 @@ impl View {
             |pixels: f32, half: f64| if half > 0.0 { f64::from(pixels / 2.0 - padding) / half } else { f64::INFINITY };
         let scale = scale_of(width, half_width).min(scale_of(height, half_height));
         let scale = if scale.is_finite() { scale } else { 0.0 };
-        let place = |at: [f64; 3]| [width / 2.0 + (at[0] * scale) as f32, height / 2.0 - (at[1] * scale) as f32];
+        let place = |at: [f64; 3]| on_plot(at, width, height, scale);
 
         let depth = corners.iter().map(|corner| corner[2]).fold(0.0, f64::max);
         let spot = |point: ndarray::ArrayView1<f32>| {
@@ -216,7 +234,31 @@ impl View {
         let spots: Vec<Spot> = points.rows().into_iter().map(spot).collect();
         let n_outside = spots.iter().filter(|spot| spot.outside).count();
         let corners = in_3d.then(|| std::array::from_fn(|i| place(corners[i])));
-        View { width, height, spots, n_outside, corners }
+        View { width, height, spots, n_outside, projection: project, scale, corners }
+    }
+
+    /// Curves one (strong) and two (fine) standard deviations from each centre, in the darkened colour of its class, as far
+    /// as they lie on the plot.
+    fn paint_ellipses(&self, canvas: &mut Canvas, ellipses: &[Ellipse], left: f32, top: f32, unit: f32) {
+        for ellipse in ellipses {
+            let color = class_mark(ellipse.class).0.map(|channel| (f32::from(channel) * 0.6) as u8);
+            for (deviations, width) in [(1.0, 3.0), (2.0, 1.6)] {
+                let spot = |turn: f64| {
+                    let (sin, cos) = (std::f64::consts::TAU * turn).sin_cos();
+                    let at = |axis: usize| {
+                        ellipse.center[axis] + deviations * (cos * ellipse.axes[0][axis] + sin * ellipse.axes[1][axis])
+                    };
+                    on_plot(self.projection.at(at), self.width, self.height, self.scale)
+                };
+                let inside =
+                    |spot: &[f32; 2]| (0.0..=self.width).contains(&spot[0]) && (0.0..=self.height).contains(&spot[1]);
+                let spots: Vec<[f32; 2]> = (0..=CURVE_STEPS).map(|i| spot(i as f64 / CURVE_STEPS as f64)).collect();
+                for pair in spots.windows(2).filter(|pair| pair.iter().all(inside)) {
+                    let [from, to] = [pair[0], pair[1]].map(|spot| [left + spot[0], top + spot[1]]);
+                    canvas.line(from, to, width * unit, color);
+                }
+            }
+        }
     }
 
     /// What lies behind the points: in 2-D a frame, in 3-D the floor of the box and the edges that do not hide points.

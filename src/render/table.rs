@@ -7,9 +7,17 @@ use std::io::{self, Write};
 /// NumPy's format, version 1: little-endian f32 [n_points, dims] in C order.
 pub fn npy(map: &Map, out: &mut dyn Write) -> io::Result<()> {
     let (n_points, dims) = map.points.dim();
-    let shape = [n_points as u64, dims as u64];
-    let mut writer = npyz::WriteOptions::new().default_dtype().shape(&shape).writer(out).begin_nd()?;
-    writer.extend(map.points.iter().copied())?;
+    array(&[n_points as u64, dims as u64], map.points.iter().copied(), out)
+}
+
+/// The same for any array.
+pub fn array<T: npyz::AutoSerialize>(
+    shape: &[u64],
+    values: impl Iterator<Item = T>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let mut writer = npyz::WriteOptions::new().default_dtype().shape(shape).writer(out).begin_nd()?;
+    writer.extend(values)?;
     writer.finish()
 }
 

@@ -1,0 +1,42 @@
+//! Where a command writes: every output under a name of its own that is not one of the data's.
+
+use crate::{Error, Result};
+use std::path::{Path, PathBuf};
+
+/// Refuses outputs that are the data itself, or that are named twice.
+pub fn check_distinct<'a>(outputs: impl Iterator<Item = &'a PathBuf>, data: &[Option<&str>]) -> Result<()> {
+    let data: Vec<PathBuf> = data.iter().flatten().filter_map(|path| Path::new(path).canonicalize().ok()).collect();
+    let mut seen: Vec<PathBuf> = Vec::new();
+    for path in outputs {
+        let Some(place) = place(path) else { continue };
+        if data.contains(&place) {
+            return Err(Error::request(path.display(), "is the data itself", "name another file to write"));
+        }
+        if seen.contains(&place) {
+            let cause = "is named twice as an output";
+            return Err(Error::request(path.display(), cause, "give each output a name of its own"));
+        }
+        seen.push(place);
+    }
+    Ok(())
+}
+
+/// The one file that a path leads to, whether it is there yet or not; `None` for what is no plain file (a device may
+/// take several outputs) or lies in no folder.
+fn place(path: &Path) -> Option<PathBuf> {
+    if let Ok(file) = path.canonicalize() {
+        return file.is_file().then_some(file);
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Some(folder.canonicalize().ok()?.join(path.file_name()?))
+}
+
+/// What a picture of this input is called: a file's name without its folder, a sample's without its prefix.
+pub fn title(input: &str) -> String {
+    match input.strip_prefix("sample:") {
+        Some(name) => name.to_owned(),
+        None => PathBuf::from(input)
+            .file_name()
+            .map_or_else(|| input.to_owned(), |name| name.to_string_lossy().into_owned()),
+    }
+}
