@@ -1,7 +1,7 @@
 //! `nearfield embed`: everything that can be refused is refused before any work, then the job runs and is written.
 
 use super::args::Embed;
-use super::progress::Display;
+use super::progress::{self, Display};
 use super::report::{Circumstances, Clusters, Report};
 use super::{End, adapters, cluster, host, interrupt, outputs};
 use crate::affinity::Law;
