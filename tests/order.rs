@@ -2,7 +2,7 @@
 //! affinity, and never shows in what the user gets.
 
 use ndarray::{Array2, Axis};
-use nearfield::affinity;
+use nearfield::affinity::{self, Law};
 use nearfield::data::Dataset;
 use nearfield::job::{self, Backend};
 use nearfield::knn::{Metric, Order, exact};
@@ -76,7 +76,7 @@ fn affinities_are_the_same_edges_in_any_order() {
     let arranged = points.select(Axis(0), &order.rows().iter().map(|&i| i as usize).collect::<Vec<_>>());
     let edges = |points: &Array2<f64>| {
         let neighbors = exact(points.view(), 30, Metric::Euclidean).expect("sound");
-        affinity::affinities(&neighbors, 10.0).expect("sound")
+        affinity::affinities(&neighbors, Law::Perplexity(10.0)).expect("sound")
     };
     let (given, arranged) = (edges(&points), edges(&arranged));
     let place = {

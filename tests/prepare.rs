@@ -306,7 +306,7 @@ fn no_edge_of_200_000_points_is_dropped_for_being_small() {
     }
     expected.sort_unstable();
     expected.dedup();
-    let joint = affinities(&neighbors, 2.0_f32).expect("sound");
+    let joint = affinities(&neighbors, Law::Perplexity(2.0)).expect("sound");
     let edges = (0..n).flat_map(|i| joint.row(i).0.iter().map(move |&j| (i as u32, j)));
     assert_eq!(edges.clone().count(), expected.len());
     assert!(edges.eq(expected), "the union of the neighbours' edges, all of it");
