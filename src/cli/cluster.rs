@@ -142,7 +142,18 @@ pub fn run(arguments: &Cluster) -> Result<End> {
     notes.iter().for_each(|note| display.note(note));
 
     let clock = Instant::now();
-    let (fit, table) = fit(arguments, &prepared, &settings, gpu.as_ref(), &mut display)?;
+    let fitted = fit(arguments, &prepared, &settings, gpu.as_ref(), &mut display);
+    let (gpu, fitted) = match (fitted, &arguments.device) {
+        // A fit keeps nothing that only the device holds: the CPU starts again.
+        (Err(error), gpu::Choice::Auto) if gpu.is_some() => {
+            let note = format!("the device failed ({error}): computing on the CPU instead");
+            display.note(&note);
+            notes.push(note);
+            (None, fit(arguments, &prepared, &settings, None, &mut display))
+        }
+        (fitted, _) => (gpu, fitted),
+    };
+    let (fit, table) = fitted?;
     let fit_seconds = clock.elapsed().as_secs_f64();
     display.finish();
     for row in &table {
@@ -270,7 +281,7 @@ fn report<'a>(
         n: plan.n,
         input_dims: plan.input_dims,
         method: plan.method,
-        backend: plan.backend,
+        backend: if gpu.is_some() { "gpu" } else { "cpu" },
         adapter: gpu.map(|gpu| AdapterOut::new(gpu.adapter())),
         seed: plan.seed,
         components: fit.mixture.n_components(),

@@ -1,7 +1,7 @@
 //! `nearfield embed`: everything that can be refused is refused before any work, then the job runs and is written.
 
 use super::args::Embed;
-use super::progress::Display;
+use super::progress::{self, Display};
 use super::report::{Circumstances, Clusters, Report};
 use super::{End, adapters, cluster, host, interrupt, outputs};
 use crate::affinity::Law;
@@ -135,7 +135,16 @@ pub fn run(arguments: &Embed) -> Result<End> {
         notes.push(note);
     }
 
-    let clusters = arguments.clusters.map(|k| clusters(&done, k, plan.seed)).transpose()?;
+    let clusters = arguments.clusters.and_then(|k| match clusters(&done, k, plan.seed) {
+        Ok(fit) => Some(fit),
+        // The map is worth more than its colours; one that holds no numbers is refused where it is written.
+        Err(error) => {
+            let note = format!("the map is not coloured by clusters: {error}");
+            display.note(&note);
+            notes.push(note);
+            None
+        }
+    });
     let clock = Instant::now();
     let maps_written = write_maps(arguments, &data, &settings, &plan, &done, clusters.as_ref());
     if let Some(path) = &arguments.report {
