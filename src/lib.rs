@@ -51,6 +51,7 @@ pub use error::{Error, Result};
 /// Every shader of the crate, each in 2 and in 3 dimensions where it knows of the map.
 pub const SHADERS: &[&gpu::Shader] = &[
     &knn::select::SHADER,
+    &knn::sweep::SHADER,
     &affinity::calibrate::SHADER,
     &affinity::symmetrize::SHADER,
     &objective::attraction::SHADERS[0],

@@ -17,7 +17,10 @@
 use super::kmeans;
 use super::lanes::distance2;
 use super::probe::{Lists, TILE, Tile};
+use super::sweep;
+use crate::Result;
 use crate::data::Neighbors;
+use crate::gpu::Gpu;
 use crate::real::vectorized;
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
@@ -68,16 +71,44 @@ impl Recall {
 ///
 /// Memory: a copy of the points, the result, and some hundred bytes a point.
 pub fn inverted(points: ArrayView2<f32>, k: usize, wish: &Recall, seed: u64) -> Neighbors<f32> {
+    let points = points.as_standard_layout();
+    let (lists, reach) = prepare(points.view(), k, wish, seed);
+    search(&lists, k, reach)
+}
+
+/// [`inverted`] with the search on a device (`sweep`); cells, and the reach, are found on the CPU.
+///
+/// Where the device cannot ([`sweep::possible`]), all is done on the CPU.
+///
+/// # Errors
+/// Any fault of the device.
+pub fn inverted_gpu(gpu: &Gpu, points: ArrayView2<f32>, k: usize, wish: &Recall, seed: u64) -> Result<Neighbors<f32>> {
+    let (n, m) = points.dim();
+    if !sweep::possible(gpu, n, m, k) {
+        return Ok(inverted(points, k, wish, seed));
+    }
+    // A device that is lost already should not cost the preparation.
+    gpu.check()?;
+    let points = points.as_standard_layout();
+    let (lists, reach) = prepare(points.view(), k, wish, seed);
+    sweep::search_gpu(gpu, &lists, k, reach)
+}
+
+/// The cells that n points are sorted into.
+pub(super) fn cells_for(n: usize) -> usize {
+    ((CELLS_PER_ROOT * (n as f64).sqrt()) as usize).clamp(1, n.div_ceil(POINTS_PER_CELL))
+}
+
+/// The lists of points in standard layout, and the reach that meets the wish.
+fn prepare<'a>(points: ArrayView2<'a, f32>, k: usize, wish: &Recall, seed: u64) -> (Lists<'a>, f32) {
     let (n, m) = points.dim();
     assert!(0 < k && k < n && m > 0, "{k} neighbours of {n} points in {m} dimensions");
-    let points = points.as_standard_layout();
-    let points = points.as_slice().expect("a standard layout is contiguous");
-    let n_cells = ((CELLS_PER_ROOT * (n as f64).sqrt()) as usize).clamp(1, n.div_ceil(POINTS_PER_CELL));
-    let cells = kmeans::cells(points, m, n_cells, seed);
+    let points = points.to_slice().expect("a standard layout is contiguous");
+    let cells = kmeans::cells(points, m, cells_for(n), seed);
     let lists = Lists::new(points, m, &cells.centroids, &cells.of);
     drop(cells);
     let reach = if wish.wish >= 1.0 { f32::INFINITY } else { learn_reach(&lists, k, wish.aim(), seed) };
-    search(&lists, k, reach)
+    (lists, reach)
 }
 
 /// The least reach found at which the search finds the share `aim` of the neighbours of some pilots.
@@ -185,7 +216,7 @@ fn search(lists: &Lists, k: usize, reach: f32) -> Neighbors<f32> {
 
 /// Exactly k of those found (nearest first): the last are left out where the point itself was not among them, and the
 /// first other points are put in where there are too few, which takes distances beyond the range of `f32`.
-fn complete(found: &mut Vec<u32>, i: u32, n: u32, k: usize) {
+pub(super) fn complete(found: &mut Vec<u32>, i: u32, n: u32, k: usize) {
     found.truncate(k);
     let mut j = 0;
     while found.len() < k && j < n {

@@ -5,7 +5,7 @@
 //! v = y − c, half the squared distance is ‖v‖²/2 + ‖r‖²/2 − v·r: one fused multiply-add per coordinate, and its
 //! cancellation is measured by the size of a cell, not by the distance from the origin.
 
-use super::lanes::{Lane, ROWS, difference, products_4, products_6, squares_4, stride};
+use super::lanes::{Lane, ROWS, difference, distance2, products_4, products_6, squares_4, stride};
 use crate::real::{LANES, vectorized};
 
 /// Queries in a tile. They share the order of the cells, and a cell's points once they are in the cache: with 64 queries
@@ -13,12 +13,12 @@ use crate::real::{LANES, vectorized};
 pub(super) const TILE: usize = 16 * LANES;
 /// A cell with more points is stored as several lists of one centroid, which bounds a tile's smallest work: many
 /// identical rows would all meet each other.
-const LIST: usize = 512;
+pub(super) const LIST: usize = 512;
 /// Cells whose distances from a tile are computed in one go.
 const CELLS_AT_ONCE: usize = 48;
 /// A cell counts as near where its centroid is not farther than this multiple of the squared distance from the
 /// query's own centroid: dense clumps, smaller than a cell, that a boundary of cells cuts.
-const BOUNDARY: f32 = 1.1;
+pub(super) const BOUNDARY: f32 = 1.1;
 
 /// Points sorted by cell.
 pub(super) struct Lists<'a> {
@@ -29,7 +29,7 @@ pub(super) struct Lists<'a> {
     /// [lists, stride(m)] centroids.
     pub centroids: Vec<f32>,
     /// [lists] the farthest that a point lies from its centroid.
-    radii: Vec<f32>,
+    pub radii: Vec<f32>,
     /// [lists + 1] first block of each list.
     pub starts: Vec<u32>,
     /// [blocks, m] residuals x − c.
@@ -41,7 +41,7 @@ pub(super) struct Lists<'a> {
 }
 
 /// Points that a query meets before it looks at its bound, as a multiple of those to keep.
-const FIRST: usize = 2;
+pub(super) const FIRST: usize = 2;
 /// How much farther, squared, than its neighbours a centroid may be from a query: products of residuals then keep the
 /// neighbours' squared distances to some 2⁻²⁴ · 4 · this = 10⁻³.
 const CANCELLATION: f32 = 4096.0;
@@ -108,6 +108,34 @@ impl<'a> Lists<'a> {
     #[inline(always)]
     pub fn row(&self, i: u32) -> &'a [f32] {
         &self.points[i as usize * self.m..][..self.m]
+    }
+
+    /// The centroid of a list.
+    #[inline(always)]
+    pub fn centroid(&self, list: u32) -> &[f32] {
+        &self.centroids[list as usize * stride(self.m)..][..self.m]
+    }
+
+    /// The mean of some points, padded: the middle of a tile, around which few cells need be looked at.
+    #[inline(always)]
+    pub fn middle(&self, queries: &[u32]) -> Vec<f32> {
+        let mut middle = vec![0.0f32; stride(self.m)];
+        for &i in queries {
+            for (middle, x) in middle.iter_mut().zip(self.row(i)) {
+                *middle += x / queries.len() as f32;
+            }
+        }
+        middle
+    }
+
+    /// All lists, by squared distance of their centroid from a point (padded).
+    #[inline(always)]
+    pub fn around(&self, origin: &[f32], order: &mut Vec<(f32, u32)>) {
+        order.clear();
+        for (list, centroid) in self.centroids.chunks_exact(origin.len()).enumerate() {
+            order.push((distance2(origin, centroid), list as u32));
+        }
+        order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     }
 
     /// How many lists there are.
@@ -236,22 +264,12 @@ impl Tile {
         for (row, &i) in self.rows.chunks_exact_mut(wide).zip(queries) {
             row[..m].copy_from_slice(lists.row(i));
         }
-        // The middle of the tile, so that few cells need be looked at.
-        let mut origin = vec![0.0f32; wide];
-        for row in self.rows.chunks_exact(wide).take(queries.len()) {
-            for (origin, x) in origin.iter_mut().zip(row) {
-                *origin += x / queries.len() as f32;
-            }
-        }
+        let origin = lists.middle(queries);
         for (b, (block, queries)) in self.lanes.chunks_exact_mut(m).zip(queries.chunks(LANES)).enumerate() {
             self.halves[b] = transpose(block, queries.len(), |l| lists.row(queries[l]), &origin[..m]);
         }
         let mut order = std::mem::take(&mut self.order);
-        order.clear();
-        for (list, centroid) in lists.centroids.chunks_exact(wide).enumerate() {
-            order.push((difference(&origin, centroid, &mut self.towards[..wide]), list as u32));
-        }
-        order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        lists.around(&origin, &mut order);
 
         self.lens = [0; TILE];
         self.bounds = [f32::INFINITY; TILE];
