@@ -22,9 +22,11 @@ use nearfield::objective::gather::Gathered;
 use nearfield::objective::loss::{LossPass, cross};
 use nearfield::optimizer::step::{State, StepPass, step};
 use nearfield::optimizer::{self, EXAGGERATION, MOMENTUM, Phase};
-use nearfield::{affinity, engine, input, render};
+use nearfield::{affinity, engine, input};
+use npyz::WriterBuilder;
 use std::cell::OnceCell;
 use std::hint::black_box;
+use std::io::BufWriter;
 use std::time::Duration;
 
 /// What is timed; made after its answer was checked.
@@ -78,7 +80,7 @@ fn main() {
     let gpu = adapter().map(|adapter| Gpu::open(&adapter, Options::default()).expect("the adapter opens"));
     for data in 0..DATA.len() {
         let stand = Stand::new(data);
-        for (stage, on, prepare) in CASES.iter().filter(|(_, on, _)| on.contains(&data)) {
+        for (stage, _, prepare) in CASES.iter().filter(|(_, on, _)| on.contains(&data)) {
             let gpu = gpu.as_ref().filter(|_| stage.ends_with("gpu"));
             if stage.ends_with("gpu") && gpu.is_none() {
                 continue;
@@ -204,8 +206,11 @@ fn wide(affinities: &Affinities<f32>) -> Affinities<f64> {
 
 fn read_npy<'a>(stand: &'a Stand, _: Option<&'a Gpu>) -> Timed<'a> {
     let file = tempfile::Builder::new().suffix(".npy").tempfile().expect("a place for a file");
-    let map = render::Map { points: stand.points().view(), labels: None, title: "", caption: "" };
-    render::write(file.path(), &map).expect("written");
+    let (rows, columns) = stand.points().dim();
+    let options = npyz::WriteOptions::new().default_dtype().shape(&[rows as u64, columns as u64]);
+    let mut writer = options.writer(BufWriter::new(file.as_file())).begin_nd().expect("written");
+    writer.extend(stand.points().iter().copied()).expect("written");
+    writer.finish().expect("written");
     let path = file.path().to_str().expect("a plain path").to_owned();
     let read = move || input::read(&input::Request::new(&path)).expect("an .npy file");
     assert_eq!(&read().points, stand.points());

@@ -3,6 +3,8 @@
 //!     judge start DATA.npy START.npy                 the start that everybody is given: PCA, standard deviation 1e-4
 //!     judge mixture ROWS OUT.npy                     100 Gaussians in 50 dimensions, always the same
 //!     judge maps DATA.npy LABELS.npy|- RUN...        writes RUN/judged.json for folders with a map.npy
+//!     judge neighbours DATA.npy RUN...               the same for their neighbours alone
+//!     judge force RUN...                             the same for their forces alone
 //!
 //! A folder may also hold `neighbours.npy` `[S, k]`, the neighbours of evenly spread rows, and forces at its map:
 //! `force.npy` holds Σ_j w²(y_i − y_j), `force_over_z.npy` the same divided by whatever Z its maker believes in.
@@ -34,6 +36,19 @@ fn main() {
         }
         ["mixture", rows, out] => mixture(rows.parse().expect("a number"), Path::new(out)),
         ["maps", data, labels, ref runs @ ..] => judge(Path::new(data), labels, runs),
+        ["neighbours", data, ref runs @ ..] => {
+            let data = matrix(read_f32(Path::new(data)));
+            for run in runs.iter().map(Path::new) {
+                let found = neighbours_found(&run.join("neighbours.npy"), data.view());
+                report(&run.join("judged.json"), &json!({ "neighbours": found }));
+            }
+        }
+        ["force", ref runs @ ..] => {
+            for run in runs.iter().map(Path::new) {
+                let map = matrix(read::<f32>(&run.join("map.npy")));
+                report(&run.join("judged.json"), &json!({ "force_error": force_error(run, map.view()) }));
+            }
+        }
         _ => panic!("see the head of {}", file!()),
     }
 }
@@ -51,7 +66,7 @@ fn judge(data: &Path, labels: &str, runs: &[&str]) {
     for run in runs.iter().map(PathBuf::from) {
         let map = matrix(read::<f32>(&run.join("map.npy")));
         assert_eq!(map.nrows(), data.nrows(), "one row of {} a point", run.display());
-        let z: f64 = lanes::exact(map.view(), Student).weight.iter().map(|&weight| f64::from(weight)).sum();
+        let z = exact_z(map.view());
         report(
             &run.join("judged.json"),
             &json!({
@@ -60,7 +75,7 @@ fn judge(data: &Path, labels: &str, runs: &[&str]) {
                 "accuracy": labels.as_ref().map(|labels| score::label_accuracy(map.view(), labels, 10)),
                 "kept": score::neighbors_kept(data.view(), map.view(), 10, 5000),
                 "extent": extent(map.view()),
-                "force_error": force_error(&run, map.view(), z),
+                "force_error": force_error(&run, map.view()),
                 "neighbours": neighbours_found(&run.join("neighbours.npy"), data.view()),
             }),
         );
@@ -75,6 +90,11 @@ fn common_p(data: &Array2<f32>) -> (Affinities<f32>, f64) {
     (affinity::affinities(&neighbors, PERPLEXITY).expect("affinities"), recall)
 }
 
+/// Σ_{i≠j} w_ij over all pairs.
+fn exact_z(map: ArrayView2<f32>) -> f64 {
+    lanes::exact(map, Student).weight.iter().map(|&weight| f64::from(weight)).sum()
+}
+
 /// The longer side of the map's bounding box.
 fn extent(map: ArrayView2<f32>) -> f32 {
     let side = |column: ndarray::ArrayView1<f32>| {
@@ -85,11 +105,12 @@ fn extent(map: ArrayView2<f32>) -> f32 {
 }
 
 /// Of the run's forces at its own map, relative in L2 over sampled points.
-fn force_error(run: &Path, map: ArrayView2<f32>, z: f64) -> Option<f64> {
+fn force_error(run: &Path, map: ArrayView2<f32>) -> Option<f64> {
     let (plain, over_z) = (run.join("force.npy"), run.join("force_over_z.npy"));
     let force = if plain.exists() {
         matrix(read::<f32>(&plain))
     } else if over_z.exists() {
+        let z = exact_z(map);
         matrix(read::<f32>(&over_z)).mapv(|force| (f64::from(force) * z) as f32)
     } else {
         return None;
