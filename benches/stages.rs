@@ -6,6 +6,7 @@
 
 use criterion::Criterion;
 use ndarray::{Array1, Array2, ArrayView2, Axis};
+use nearfield::affinity::Law;
 use nearfield::data::{Affinities, Neighbors};
 use nearfield::field::exact::ExactField;
 use nearfield::field::mesh::device::MeshField;
@@ -144,14 +145,17 @@ impl Stand {
     }
 
     fn affinities(&self) -> &Affinities<f32> {
-        self.affinities.get_or_init(|| affinity::affinities(self.neighbors(), PERPLEXITY).expect("a usual perplexity"))
+        self.affinities.get_or_init(|| {
+            affinity::affinities(self.neighbors(), Law::Perplexity(f64::from(PERPLEXITY))).expect("a usual perplexity")
+        })
     }
 
     /// A map on its way down: from the start of a job, some iterations of the descent.
     fn map(&self, dims: usize) -> &Array2<f32> {
         self.maps[dims - 2].get_or_init(|| {
             let start = init::start(self.points().view(), &Start::Pca, dims, 0).expect("a start").points;
-            let mut descent = engine::Cpu::new(self.affinities(), start, Method::Mesh(Resolution::STANDARD));
+            let mut descent =
+                engine::Cpu::new(self.affinities(), State::at_rest(start), Method::Mesh(Resolution::STANDARD));
             let phases = [EXAGGERATION, 1.0].into_iter().zip(ITERATIONS).map(|(exaggeration, iterations)| Phase {
                 iterations,
                 exaggeration,

@@ -10,6 +10,7 @@
 //! `force.npy` holds Σ_j w²(y_i − y_j), `force_over_z.npy` the same divided by whatever Z its maker believes in.
 
 use ndarray::{Array2, ArrayView2};
+use nearfield::affinity::Law;
 use nearfield::data::{Affinities, Neighbors};
 use nearfield::field::{self, lanes};
 use nearfield::init::{self, Start};
@@ -22,7 +23,7 @@ use rayon::prelude::*;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
-const PERPLEXITY: f32 = 30.0;
+const PERPLEXITY: f64 = 30.0;
 const NEIGHBOURS: usize = 90;
 /// Points up to which the common P comes from exact neighbours; above it from 99 % of them.
 const EXACT_UP_TO: usize = 100_000;
@@ -87,7 +88,7 @@ fn common_p(data: &Array2<f32>) -> (Affinities<f32>, f64) {
     let search = if data.nrows() <= EXACT_UP_TO { Search::Exact } else { Search::Inverted(Recall { wish: 0.99 }) };
     let (neighbors, recall): (Neighbors<f32>, f64) =
         knn::neighbors(data.view(), NEIGHBOURS, Metric::Euclidean, search, 1, None).expect("neighbours");
-    (affinity::affinities(&neighbors, PERPLEXITY).expect("affinities"), recall)
+    (affinity::affinities(&neighbors, Law::Perplexity(PERPLEXITY)).expect("affinities"), recall)
 }
 
 /// Σ_{i≠j} w_ij over all pairs.
