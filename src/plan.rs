@@ -519,7 +519,11 @@ fn resolve_field(settings: &Settings, n: usize, on_device: bool) -> Result<Metho
     };
     let mesh = match settings.field {
         Field::Auto => {
-            let from = if on_device { field::MESH_FROM_ON_DEVICE } else { field::MESH_FROM };
+            let from = match on_device {
+                _ if settings.dims == 3 => field::MESH_FROM_IN_SPACE,
+                true => field::MESH_FROM_ON_DEVICE,
+                false => field::MESH_FROM,
+            };
             n >= from && settings.accuracy >= FINEST_MESH
         }
         Field::Exact => false,

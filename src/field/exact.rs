@@ -92,6 +92,9 @@ pub const TILE: usize = 128;
 /// order of the sums, so it is a constant and not a property of the adapter.
 const BUSY: usize = 65_536;
 
+/// Columns of a segment at most: llvmpipe leaves the loops of an invocation after 65,535 rounds in all, without a word.
+const LONGEST: usize = 32_768;
+
 /// Pairs a second that even a software adapter on an old laptop should reach.
 pub const SLOWEST_PAIRS: f64 = 5e7;
 
@@ -114,7 +117,7 @@ impl ExactField {
     pub fn new(gpu: &Gpu, n: usize) -> Result<ExactField> {
         let tiles = n.div_ceil(TILE);
         let most = gpu.rows_per_binding(16 * n);
-        let wanted = (BUSY / n.max(1)).clamp(1, tiles).min(most.max(1));
+        let wanted = (BUSY / n.max(1)).clamp(n.div_ceil(LONGEST).min(tiles), tiles).min(most.max(1));
         let segment = tiles.div_ceil(wanted) * TILE;
         let segments = n.div_ceil(segment);
         Ok(ExactField { n, segment, segments, sums: gpu.zeros("field sums", segments * n)?, calls: Vec::new() })
