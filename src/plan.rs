@@ -513,7 +513,8 @@ fn resolve_field(settings: &Settings, n: usize, on_device: bool) -> Result<Metho
         return Err(Error::request("--accuracy", cause, "give a number above 0, as 0.01 for 1 %"));
     }
     let resolution = match settings.accuracy >= STANDARD_ERROR {
-        true => Resolution::STANDARD,
+        true if on_device || settings.dims == 3 => Resolution::STANDARD,
+        true => Resolution::PLANE,
         false if on_device => mesh::device::FINE,
         false => Resolution::FINE,
     };
