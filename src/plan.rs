@@ -350,6 +350,7 @@ impl Plan {
             searched: self.pca,
             k,
             dims: self.dims,
+            inverted: matches!(self.search, Search::Inverted(_)),
             on_device: self.backend == "gpu",
             software: self.software,
         }

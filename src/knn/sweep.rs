@@ -1,10 +1,10 @@
-//! The search in inverted lists on a device, by `knn/sweep.wgsl`: what [`probe`](super::probe) does in tiles on the CPU.
+//! The search in inverted lists on a device, by `knn/sweep.wgsl`: what `probe` does in tiles on the CPU.
 //!
 //! Cells and reach come from the CPU (`inverted`); the search itself, most of the work, is the device's. It differs from the
 //! CPU's in three things, none of which a reader of results would notice:
 //!
 //! - Distances are direct differences of the points as given, so nothing is blurred and nothing searched for twice.
-//! - What a point meets is decided for [`CELLS`] cells at a time, by its bound before them: so nothing depends on the order
+//! - What a point meets is decided for `CELLS` cells at a time, by its bound before them: so nothing depends on the order
 //!   in which they are met, nor on how points are cut into shards, and a tile can stop after any of them.
 //! - Ties at the bound go to the smaller index among all that was met.
 //!

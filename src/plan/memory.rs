@@ -2,6 +2,7 @@
 
 use super::Plan;
 use crate::affinity::{Law, UNIFORM_NEIGHBORS, symmetrize};
+use crate::knn::sweep;
 use crate::{Error, Result};
 use serde::Serialize;
 
@@ -34,6 +35,8 @@ pub(super) struct Job {
     pub k: usize,
     /// Of the map.
     pub dims: usize,
+    /// Whether neighbours are searched for by inverted lists.
+    pub inverted: bool,
     pub on_device: bool,
     /// Whether the device's memory is the host's.
     pub software: bool,
@@ -49,17 +52,25 @@ pub(super) fn predict(job: &Job) -> Memory {
     const TILE: u64 = 64 << 20;
     // What a software driver keeps of the kernels that it compiled.
     const PIPELINES: u64 = 20 << 20;
-    let Job { dims, on_device, software, .. } = *job;
+    // The least that adapters offer; larger ones make larger shards of the same lists.
+    const BINDING: u64 = 128 << 20;
+    let Job { dims, inverted, on_device, software, .. } = *job;
     let [n, k, columns] = [job.n, job.k, job.columns].map(|count| count as u64);
     let searched = job.searched.map_or(columns, |components| components as u64);
     let input = 4 * n * columns + if job.searched.is_some() { 4 * n * searched } else { 0 };
     let edges = (3 * n * k / 2).min(n * (n - 1));
-    let search = 4 * n * searched + 8 * n * k;
+    // Lists need the points in their order.
+    let search = 4 * n * searched * if inverted { 2 } else { 1 } + 8 * n * k;
     let symmetrize = 20 * n * k + 8 * edges + 24 * n;
     let host = PROGRAM + input + search.max(symmetrize);
 
     let tile_rows = (TILE / (4 * n)).clamp(1, n);
-    let device_search = 4 * n * searched + tile_rows * (4 * (n + searched) + 8 * k);
+    let device_search = match (inverted, software) {
+        (false, _) => 4 * n * searched + tile_rows * (4 * (n + searched) + 8 * k),
+        // Beside a software adapter the CPU searches.
+        (true, true) => 0,
+        (true, false) => sweep::device_bytes(job.n, searched as usize, job.k, BINDING),
+    };
     let stride = if dims == 2 { 8 } else { 16 };
     let segments = (65_536 / n).clamp(1, n.div_ceil(128));
     let device_descent = 8 * edges + 4 * n + (4 * stride + 16 * segments + 4) * n;
