@@ -327,6 +327,20 @@ fn the_loss_is_within_its_bound() {
             within("loss", &[got], &[want], &[bound]).expect("within the bound");
             within("loss in f32", &[cross(&narrow_edges, narrow(&map).view(), Student)], &[want], &[bound])
                 .expect("within");
+            // Also of a map as small as at the start of a descent, and of one as wide as at its end.
+            for scale in [1e-4, 1.0, 100.0] {
+                let Some(gathered) = Gathered::new(&narrow_edges) else { continue };
+                let map = map.mapv(|y| f64::from((scale * y) as f32));
+                let narrow = narrow(&map);
+                let points = narrow.as_slice().expect("standard");
+                let got = match dims {
+                    2 => gathered.cross::<2>(points.as_chunks().0),
+                    _ => gathered.cross::<3>(points.as_chunks().0),
+                };
+                let want = cross(&wide_edges, map.view(), Student);
+                // Only what is relative: log(1 + D) keeps its digits where D is small.
+                within("gathered loss", &[got], &[want], &[16.0 * U * want.abs()]).expect("within");
+            }
         }
     });
 }

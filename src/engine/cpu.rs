@@ -121,7 +121,18 @@ impl<T: Real> Descent for Cpu<'_, T> {
     fn objective(&mut self) -> Result<f64> {
         let z = self.field()?.z;
         let points = self.state.points.view();
-        Ok(forward_kl(self.entropy, cross(self.affinities, points, Student), z.wide(), points.nrows()))
+        let cross = match &self.gathered {
+            None => cross(self.affinities, points, Student),
+            Some(gathered) => {
+                // Only `f32` is gathered, so this cast keeps the type.
+                let map: &[f32] = bytemuck::cast_slice(points.as_slice().expect(CONTIGUOUS));
+                match points.ncols() {
+                    2 => gathered.cross::<2>(map.as_chunks().0),
+                    _ => gathered.cross::<3>(map.as_chunks().0),
+                }
+            }
+        };
+        Ok(forward_kl(self.entropy, cross, z.wide(), points.nrows()))
     }
 
     fn account(&mut self) -> Result<Account> {

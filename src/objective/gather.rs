@@ -41,6 +41,14 @@ impl<'a> Gathered<'a> {
         #[cfg(not(target_arch = "x86_64"))]
         unreachable!("Gathered is not made on this processor: {} and {} points", map.len(), pull.len());
     }
+
+    /// −Σ N p_ij log w(D_ij) of Student's kernel over all edges of `map`, `[N, D]`: rows in `f32`, their sum in `f64`.
+    pub fn cross<const D: usize>(&self, map: &[[f32; D]]) -> f64 {
+        #[cfg(target_arch = "x86_64")]
+        return x86::cross(self.affinities, map);
+        #[cfg(not(target_arch = "x86_64"))]
+        unreachable!("Gathered is not made on this processor: {} points", map.len());
+    }
 }
 
 fn available() -> bool {
@@ -70,6 +78,76 @@ mod x86 {
             // SAFETY: `Gathered` exists only where `available` found AVX2 and FMA.
             unsafe { rows(affinities, map, task * TASK_ROWS, pull) }
         });
+    }
+
+    pub fn cross<const D: usize>(affinities: &Affinities<f32>, map: &[[f32; D]]) -> f64 {
+        assert!(map.len() == affinities.n_points(), "one point a row of affinities");
+        let tasks: Vec<f64> = (0..map.len().div_ceil(TASK_ROWS))
+            .into_par_iter()
+            .map(|task| {
+                let first = task * TASK_ROWS;
+                // SAFETY: `Gathered` exists only where `available` found AVX2 and FMA.
+                unsafe { losses(affinities, map, first, (first + TASK_ROWS).min(map.len())) }
+            })
+            .collect();
+        tasks.iter().sum()
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    fn losses<const D: usize>(affinities: &Affinities<f32>, map: &[[f32; D]], first: usize, end: usize) -> f64 {
+        let mut total = 0.0;
+        for i in first..end {
+            let own = map[i].map(|y| _mm256_set1_ps(y));
+            let mut sum = _mm256_setzero_ps();
+            let (indices, weights) = affinities.row(i);
+            let (index_blocks, index_rest) = indices.as_chunks::<8>();
+            let (weight_blocks, weight_rest) = weights.as_chunks::<8>();
+            for (index, weight) in index_blocks.iter().zip(weight_blocks) {
+                // SAFETY: every index is below map.len() (Gathered::new, and the assertion above).
+                let others = unsafe { gather(map, index) };
+                // SAFETY: a block is eight numbers.
+                let weight = in_order_of_pairs(unsafe { _mm256_loadu_ps(weight.as_ptr()) });
+                let mut d2 = _mm256_setzero_ps();
+                for c in 0..D {
+                    let difference = _mm256_sub_ps(own[c], others[c]);
+                    d2 = _mm256_fmadd_ps(difference, difference, d2);
+                }
+                sum = _mm256_fmadd_ps(weight, log_1p(d2), sum);
+            }
+            total += f64::from(fold(sum));
+            for (&j, &weight) in index_rest.iter().zip(weight_rest) {
+                let other = map[j as usize];
+                let d2 = (0..D).map(|c| (map[i][c] - other[c]).powi(2)).sum::<f32>();
+                total += f64::from(weight * d2.ln_1p());
+            }
+        }
+        total
+    }
+
+    /// log(1 + x) of eight finite numbers x ≥ 0, to two units in the last place: the logarithm of u = 1 + x by the series in
+    /// s = f/(2 + f) of FreeBSD's `logf` (u = 2^k (1 + f), 1 + f from √½ to √2), and what rounding u lost, over u.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn log_1p(x: __m256) -> __m256 {
+        let one = _mm256_set1_ps(1.0);
+        let u = _mm256_add_ps(one, x);
+        let lost = _mm256_sub_ps(x, _mm256_sub_ps(u, one));
+        let (half_root, mantissa) = (_mm256_set1_epi32(0x3f35_04f3), _mm256_set1_epi32(0x007f_ffff));
+        let bits = _mm256_add_epi32(_mm256_castps_si256(u), _mm256_set1_epi32(0x3f80_0000 - 0x3f35_04f3));
+        let k = _mm256_cvtepi32_ps(_mm256_sub_epi32(_mm256_srli_epi32::<23>(bits), _mm256_set1_epi32(0x7f)));
+        let reduced = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_and_si256(bits, mantissa), half_root));
+        let f = _mm256_sub_ps(reduced, one);
+        let s = _mm256_div_ps(f, _mm256_add_ps(_mm256_set1_ps(2.0), f));
+        let z = _mm256_mul_ps(s, s);
+        let mut series = _mm256_set1_ps(0.242_790_79);
+        for coefficient in [0.284_987_87, 0.400_009_72, 0.666_666_6] {
+            series = _mm256_fmadd_ps(series, z, _mm256_set1_ps(coefficient));
+        }
+        let halved = _mm256_mul_ps(_mm256_set1_ps(0.5), _mm256_mul_ps(f, f));
+        let rest = _mm256_mul_ps(s, _mm256_fmadd_ps(z, series, halved));
+        let low = _mm256_fmadd_ps(k, _mm256_set1_ps(9.058_000_6e-6), _mm256_div_ps(lost, u));
+        let log = _mm256_add_ps(_mm256_sub_ps(_mm256_add_ps(rest, low), halved), f);
+        _mm256_fmadd_ps(k, _mm256_set1_ps(0.693_138_1), log)
     }
 
     #[target_feature(enable = "avx2,fma")]
