@@ -15,14 +15,15 @@ use nearfield::field::total::{TotalPass, total};
 use nearfield::field::{FieldSums, Method, force_error, lanes};
 use nearfield::gpu::{Adapter, Buffer, Gpu, Options, Pace, adapters};
 use nearfield::init::{self, Normal, Start};
-use nearfield::kernel::Student;
+use nearfield::kernel::{Similarity, Student};
 use nearfield::knn::{self, Metric, Recall};
+use nearfield::objective::Goal;
 use nearfield::objective::attraction::{AttractionPass, attraction};
 use nearfield::objective::edges::Edges;
 use nearfield::objective::gather::Gathered;
 use nearfield::objective::loss::{LossPass, cross};
 use nearfield::optimizer::step::{State, StepPass, step};
-use nearfield::optimizer::{self, EXAGGERATION, MOMENTUM, Phase};
+use nearfield::optimizer::{EXAGGERATION, Phase};
 use nearfield::{affinity, engine, input};
 use npyz::WriterBuilder;
 use std::cell::OnceCell;
@@ -154,13 +155,16 @@ impl Stand {
     fn map(&self, dims: usize) -> &Array2<f32> {
         self.maps[dims - 2].get_or_init(|| {
             let start = init::start(self.points().view(), &Start::Pca, dims, 0).expect("a start").points;
-            let mut descent =
-                engine::Cpu::new(self.affinities(), State::at_rest(start), Method::Mesh(Resolution::STANDARD));
+            let mut descent = engine::Cpu::new(
+                Goal::tsne(self.affinities()),
+                State::at_rest(start),
+                Method::Mesh(Resolution::STANDARD),
+            );
             let phases = [EXAGGERATION, 1.0].into_iter().zip(ITERATIONS).map(|(exaggeration, iterations)| Phase {
                 iterations,
                 exaggeration,
-                learning_rate: optimizer::learning_rate(self.points().nrows(), exaggeration),
-                momentum: MOMENTUM,
+                learning_rate: self.points().nrows() as f64 / exaggeration,
+                ..Phase::ONE
             });
             let schedule = engine::Schedule {
                 phases: phases.collect(),
@@ -173,8 +177,8 @@ impl Stand {
     }
 
     fn late(&self) -> Phase {
-        let learning_rate = optimizer::learning_rate(self.points().nrows(), 1.0);
-        Phase { iterations: 1, exaggeration: 1.0, learning_rate, momentum: MOMENTUM }
+        let learning_rate = self.points().nrows() as f64;
+        Phase { learning_rate, ..Phase::ONE }
     }
 }
 
@@ -295,7 +299,7 @@ fn start<'a>(stand: &'a Stand, _: Option<&'a Gpu>) -> Timed<'a> {
 
 fn field_exact(stand: &Stand, dims: usize) -> Timed<'_> {
     let map = stand.map(dims).view();
-    check("force", force_error(map, lanes::exact(map, Student).force.view()), 1e-5);
+    check("force", force_error(map, lanes::exact(map, Student).force.view(), Similarity::TSNE, None), 1e-5);
     Box::new(move || {
         black_box(lanes::exact(map, Student));
     })
@@ -313,7 +317,7 @@ fn field_mesh(stand: &Stand, dims: usize) -> Timed<'_> {
         mesh.evaluate(map, None, &mut weight, force).expect("the map fits");
     };
     run(&mut force);
-    check("force", force_error(map.view(), force.view()), MESH_ERROR);
+    check("force", force_error(map.view(), force.view(), Similarity::TSNE, None), MESH_ERROR);
     Box::new(move || run(black_box(&mut force)))
 }
 
@@ -337,7 +341,7 @@ fn field_exact_gpu<'a>(stand: &'a Stand, gpu: Option<&'a Gpu>, dims: usize) -> T
     };
     run(&field);
     let force = read_force(gpu, &field.sums, field.segments, n, dims);
-    check("force", force_error(map.view(), force.view()), 1e-5);
+    check("force", force_error(map.view(), force.view(), Similarity::TSNE, None), 1e-5);
     Box::new(move || run(&field))
 }
 
@@ -345,7 +349,8 @@ fn field_mesh_gpu<'a>(stand: &'a Stand, gpu: Option<&'a Gpu>, dims: usize) -> Ti
     let (gpu, map) = (gpu.expect("a device"), stand.map(dims));
     let n = map.nrows();
     let points = gpu.upload_map("map", map.view()).expect("room");
-    let mut field = MeshField::new(gpu, &points, n, dims, Resolution::STANDARD).expect("the map fits");
+    let mut field =
+        MeshField::new(gpu, &points, n, dims, Resolution::STANDARD, Similarity::TSNE).expect("the map fits");
     let run = move |field: &mut MeshField| {
         let mut batch = gpu.batch();
         field.record(&mut batch, &Pace::guess(1e9)).expect("recorded");
@@ -353,7 +358,11 @@ fn field_mesh_gpu<'a>(stand: &'a Stand, gpu: Option<&'a Gpu>, dims: usize) -> Ti
         assert_eq!(field.settle(gpu, &points).expect("no fault"), 1, "the grid holds the map");
     };
     run(&mut field);
-    check("force", force_error(map.view(), read_force(gpu, &field.sums, 1, n, dims).view()), MESH_ERROR);
+    check(
+        "force",
+        force_error(map.view(), read_force(gpu, &field.sums, 1, n, dims).view(), Similarity::TSNE, None),
+        MESH_ERROR,
+    );
     Box::new(move || run(&mut field))
 }
 
@@ -376,9 +385,9 @@ fn attraction_gathered<'a>(stand: &'a Stand, _: Option<&'a Gpu>) -> Timed<'a> {
     };
     let map: Vec<[f32; 2]> = stand.map(2).rows().into_iter().map(|y| [y[0], y[1]]).collect();
     let mut pull = vec![[0.0; 2]; map.len()];
-    gathered.attraction(&map, &mut pull);
+    gathered.attraction(&map, Similarity::TSNE, &mut pull);
     check_attraction(stand, Array2::from(pull.clone()).view());
-    Box::new(move || gathered.attraction(&map, black_box(&mut pull)))
+    Box::new(move || gathered.attraction(&map, Similarity::TSNE, black_box(&mut pull)))
 }
 
 /// Edges a dispatch, as a paced descent would have them on a software adapter.
@@ -389,7 +398,7 @@ fn attraction_gpu<'a>(stand: &'a Stand, gpu: Option<&'a Gpu>) -> Timed<'a> {
     let points = gpu.upload_map("map", map.view()).expect("room");
     let edges = Edges::upload(gpu, stand.affinities()).expect("room");
     let mut pass = AttractionPass::new(gpu, &points).expect("room");
-    pass.split(gpu, &edges, &points, 2, EDGES).expect("room");
+    pass.split(gpu, &edges, &points, 2, Similarity::TSNE, EDGES).expect("room");
     let run = move |pass: &AttractionPass| {
         let mut batch = gpu.batch();
         pass.record(&mut batch);
@@ -420,7 +429,7 @@ fn loss_gpu<'a>(stand: &'a Stand, gpu: Option<&'a Gpu>) -> Timed<'a> {
     let points = gpu.upload_map("map", map.view()).expect("room");
     let edges = Edges::upload(gpu, stand.affinities()).expect("room");
     let mut pass = LossPass::new(gpu, map.nrows()).expect("room");
-    pass.split(gpu, &edges, &points, 2, EDGES).expect("room");
+    pass.split(gpu, &edges, &points, 2, Similarity::TSNE, EDGES).expect("room");
     check_loss(stand, pass.cross(gpu).expect("no fault"));
     Box::new(move || {
         black_box((pass.cross(gpu).expect("no fault"), &edges, &points));

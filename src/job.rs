@@ -9,6 +9,9 @@ use crate::engine::{self, Cpu, Descent, Device, Outcome, Progress, Schedule};
 use crate::gpu::Gpu;
 use crate::init::{self, principal_components};
 use crate::knn::{Order, Search};
+use crate::objective::dense::Reference;
+use crate::objective::dissimilarity::Dissimilarities;
+use crate::objective::{Goal, Neighbour, Objective};
 use crate::optimizer::step::State;
 use crate::plan::{Plan, Settings, Start};
 use crate::{Error, Result, affinity, knn};
@@ -132,9 +135,14 @@ pub fn run(
         Some(order) => Cow::Owned(order.arrange(points.view())),
         None => points,
     };
-    let (neighbors, recall) = backend.run(&mut |error| take_over("neighbours are sought", error, observe), |gpu| {
-        knn::neighbors(points.view(), plan.neighbors, settings.metric, plan.search, plan.seed, gpu)
-    })?;
+    let found = match plan.objective {
+        Objective::Stress(_) => None,
+        Objective::Neighbour(_) => {
+            Some(backend.run(&mut |error| take_over("neighbours are sought", error, observe), |gpu| {
+                knn::neighbors(points.view(), plan.neighbors, settings.metric, plan.search, plan.seed, gpu)
+            })?)
+        }
+    };
     seconds.knn = clock.elapsed().as_secs_f64();
 
     observe(Event::Stage("start"));
@@ -145,10 +153,13 @@ pub fn run(
             None => map,
         }),
         (Start::Random, _) => init::Start::Random,
+        _ if found.is_none() => init::Start::Components,
         _ => init::Start::Pca,
     };
     let prepared = settings.metric.prepare(points.view())?;
     let start = init::start(prepared.view(), &start, plan.dims, plan.seed)?.points;
+    let needs_all = !matches!(plan.objective, Objective::Neighbour(Neighbour { lambda: 1.0, .. }));
+    let delta = needs_all.then(|| Dissimilarities::of_points(prepared.view(), settings.metric));
     drop(prepared);
     // Symmetrisation is the peak of memory, and needs no points.
     drop(points);
@@ -156,11 +167,35 @@ pub fn run(
 
     observe(Event::Stage("affinities"));
     let clock = Instant::now();
-    let affinities = backend.run(&mut |error| take_over("affinities are made", error, observe), |gpu| match gpu {
-        Some(gpu) => affinity::affinities_gpu(gpu, &neighbors, plan.law),
-        None => affinity::affinities(&neighbors, plan.law),
-    })?;
-    drop(neighbors);
+    let (calibrated, recall) = match found {
+        None => (None, 1.0),
+        Some((neighbors, recall)) => {
+            let make = |gpu: Option<&Gpu>| match gpu {
+                Some(gpu) => affinity::calibrated_gpu(gpu, &neighbors, plan.law),
+                None => affinity::calibrated(&neighbors, plan.law),
+            };
+            let made = backend.run(&mut |error| take_over("affinities are made", error, observe), make)?;
+            (Some(made), recall)
+        }
+    };
+    let (unreached, edges) = match &calibrated {
+        None => (0, 0),
+        Some(made) => (made.affinities.unreached, made.affinities.indices.len()),
+    };
+    let (reference, delta) = match (&calibrated, delta) {
+        (Some(made), Some(delta)) => (Some(Reference::new(delta, made.beta.clone())), None),
+        (_, delta) => (None, delta),
+    };
+    let goal = match (plan.objective, &calibrated, &delta) {
+        (Objective::Neighbour(method), Some(made), _) => Goal::Neighbour {
+            method,
+            affinities: &made.affinities,
+            row_entropy: made.row_entropy,
+            reference: reference.as_ref(),
+        },
+        (Objective::Stress(exponent), _, Some(delta)) => Goal::Stress { exponent, delta },
+        _ => unreachable!("each family has its input"),
+    };
     seconds.affinity = clock.elapsed().as_secs_f64();
 
     observe(Event::Stage("descent"));
@@ -172,10 +207,10 @@ pub fn run(
         max_time: plan.max_seconds.map(Duration::from_secs_f64),
     };
     let field = plan.method_of_field;
-    let on_cpu = |state| Cpu::new(&affinities, state, field);
+    let on_cpu = |state| Cpu::new(goal, state, field);
     let mut descent = backend.run(&mut |error| take_over("the descent runs", error, observe), |gpu| {
         Ok(match gpu {
-            Some(gpu) => Box::new(Device::new(gpu, &affinities, start.clone(), field)?) as Box<dyn Descent>,
+            Some(gpu) => Box::new(Device::new(gpu, goal, start.clone(), field)?) as Box<dyn Descent>,
             None => Box::new(on_cpu(State::at_rest(start.clone()))),
         })
     })?;
@@ -193,5 +228,5 @@ pub fn run(
         outcome.embedding.points = order.restore(outcome.embedding.points.view());
     }
     seconds.descend = clock.elapsed().as_secs_f64();
-    Ok(Done { outcome, unreached: affinities.unreached, recall, edges: affinities.indices.len(), seconds, notes })
+    Ok(Done { outcome, unreached, recall, edges, seconds, notes })
 }

@@ -11,7 +11,7 @@
 //! // Two groups of forty points in eight dimensions.
 //! let points = ndarray::Array2::from_shape_fn((80, 8), |(i, c)| ((i * 7 + c * 3) % 11) as f32 + 50.0 * (i % 2) as f32);
 //! let data = Dataset { name: "two groups".into(), points, labels: None, notes: Vec::new() };
-//! let settings = Settings { iterations: 300, ..Settings::default() };
+//! let settings = Settings { iterations: Some(300), ..Settings::default() };
 //! let shape = Shape { name: &data.name, n: 80, input_dims: 8 };
 //! // `None` is the CPU; an adapter of `nearfield::gpu::adapters` makes a plan for that device.
 //! let plan = Plan::resolve(&settings, shape, None)?;
@@ -54,10 +54,26 @@ pub const SHADERS: &[&gpu::Shader] = &[
     &knn::sweep::SHADER,
     &affinity::calibrate::SHADER,
     &affinity::symmetrize::SHADER,
-    &objective::attraction::SHADERS[0],
-    &objective::attraction::SHADERS[1],
-    &objective::loss::SHADERS[0],
-    &objective::loss::SHADERS[1],
+    &objective::attraction::SHADERS[0][0],
+    &objective::attraction::SHADERS[0][1],
+    &objective::attraction::SHADERS[1][0],
+    &objective::attraction::SHADERS[1][1],
+    &objective::attraction::SHADERS[2][0],
+    &objective::attraction::SHADERS[2][1],
+    &objective::loss::SHADERS[0][0],
+    &objective::loss::SHADERS[0][1],
+    &objective::loss::SHADERS[1][0],
+    &objective::loss::SHADERS[1][1],
+    &objective::loss::SHADERS[2][0],
+    &objective::loss::SHADERS[2][1],
+    &objective::dense::SHADERS[0][0],
+    &objective::dense::SHADERS[0][1],
+    &objective::dense::SHADERS[1][0],
+    &objective::dense::SHADERS[1][1],
+    &objective::dense::SHADERS[2][0],
+    &objective::dense::SHADERS[2][1],
+    &objective::stress::SHADERS[0],
+    &objective::stress::SHADERS[1],
     &field::exact::SHADERS[0],
     &field::exact::SHADERS[1],
     &field::mesh::device::frame::SHADERS[0],

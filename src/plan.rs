@@ -11,7 +11,9 @@ use crate::affinity::{self, Law};
 use crate::field::mesh::{self, Resolution};
 use crate::field::{self, Method};
 use crate::gpu::Adapter;
+use crate::kernel::Similarity;
 use crate::knn::{self, Metric, Recall, Search};
+use crate::objective::{self, METHODS, Neighbour, Normalization, Objective};
 use crate::optimizer::{self, Phase};
 use crate::{Error, Result};
 use serde::Serialize;
@@ -41,6 +43,18 @@ const LONGEST_SECONDS: f64 = 3.2e7;
 /// What a user asks for; `None` and `Auto` leave it to the plan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
+    /// The objective, one of [`METHODS`].
+    pub method: &'static objective::Method,
+    /// Similarity in the map, in place of the method's.
+    pub kernel: Option<Kernel>,
+    /// Tail exponent α of Student's kernel.
+    pub dof: Option<f64>,
+    /// What q sums to 1 over, in place of the method's.
+    pub normalization: Option<Normalization>,
+    /// Share of the forward divergence, in place of the method's.
+    pub lambda: Option<f64>,
+    /// r of the stress, in place of the method's.
+    pub stress_exponent: Option<f64>,
     /// Dimensions of the map: 2 or 3.
     pub dims: usize,
     /// Distance in the input.
@@ -56,13 +70,13 @@ pub struct Settings {
     /// Where the map starts.
     pub init: Start,
     /// Iterations in all.
-    pub iterations: usize,
+    pub iterations: Option<usize>,
     /// Factor on the affinities in the first phase.
-    pub exaggeration: f64,
+    pub exaggeration: Option<f64>,
     /// Iterations of the first phase.
     pub exaggeration_iterations: Option<usize>,
     /// Factor on the affinities after it.
-    pub late_exaggeration: f64,
+    pub late_exaggeration: Option<f64>,
     /// Step per unit of ∂C/∂y / 4.
     pub learning_rate: Option<f64>,
     /// Share of the last step in the next.
@@ -88,6 +102,12 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
+            method: &METHODS[0],
+            kernel: None,
+            dof: None,
+            normalization: None,
+            lambda: None,
+            stress_exponent: None,
             dims: 2,
             metric: Metric::Euclidean,
             pca: Pca::Auto,
@@ -95,10 +115,10 @@ impl Default for Settings {
             perplexity: None,
             neighbors: Count::Auto,
             init: Start::Pca,
-            iterations: optimizer::ITERATIONS,
-            exaggeration: optimizer::EXAGGERATION,
+            iterations: None,
+            exaggeration: None,
             exaggeration_iterations: None,
-            late_exaggeration: 1.0,
+            late_exaggeration: None,
             learning_rate: None,
             momentum: optimizer::MOMENTUM,
             stop_below: None,
@@ -120,6 +140,15 @@ pub enum Affinity {
     Perplexity,
     /// Equally.
     Uniform,
+}
+
+/// Similarity in the map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kernel {
+    /// exp(−D).
+    Gaussian,
+    /// Student's, at α = 1 where nothing else is asked for.
+    Student,
 }
 
 /// How neighbours are sought.
@@ -188,8 +217,23 @@ pub struct Plan {
     pub input_dims: usize,
     /// Dimensions of the map.
     pub dims: usize,
-    /// The objective.
+    /// The objective's name.
     pub method: &'static str,
+    /// `gaussian` or `student`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<&'static str>,
+    /// Tail exponent α of Student's kernel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dof: Option<f64>,
+    /// `global` or `row`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub normalization: Option<&'static str>,
+    /// Share of the forward divergence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lambda: Option<f64>,
+    /// r of the stress.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stress_exponent: Option<f64>,
     /// `cpu` or `gpu`.
     pub backend: &'static str,
     /// The adapter's name on the GPU.
@@ -203,13 +247,14 @@ pub struct Plan {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pca: Option<usize>,
     /// `perplexity` or `uniform`.
-    pub affinity: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub affinity: Option<&'static str>,
     /// Effective number of neighbours.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub perplexity: Option<f64>,
-    /// Neighbours of each point, k.
+    /// Neighbours of each point, k; N − 1 for the distance family.
     pub neighbors: usize,
-    /// `exact`, `inverted`, or `all` where k is N − 1 by request.
+    /// `exact`, `inverted`, or `all` where k is N − 1 by request or by nature.
     pub knn: &'static str,
     /// The share of true neighbours wished for, of inverted lists.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -255,6 +300,9 @@ pub struct Plan {
     /// `field`, `order` and `spacing`, as the engine takes them.
     #[serde(skip)]
     pub method_of_field: Method,
+    /// `method` and what follows it, as the engine takes them.
+    #[serde(skip)]
+    pub objective: Objective,
 }
 
 /// The data that a plan is made for.
@@ -277,13 +325,21 @@ impl Plan {
         let Shape { name, n, input_dims } = shape;
         let mut notes = Vec::new();
         check(settings)?;
+        let objective = resolve_objective(settings)?;
+        // The reverse divergence is infinite where p is 0, so all others are neighbours.
+        let all = settings.neighbors == Count::All
+            || !matches!(objective, Objective::Neighbour(Neighbour { lambda: 1.0, .. }));
+        let settings = &Settings { neighbors: if all { Count::All } else { settings.neighbors }, ..settings.clone() };
         let pca = resolve_pca(settings, shape)?;
-        let (law, neighbors) = resolve_neighbors(settings, n, &mut notes)?;
+        let (law, neighbors) = match objective {
+            Objective::Neighbour(_) => resolve_neighbors(settings, n, &mut notes)?,
+            Objective::Stress(_) => (Law::Uniform, n - 1),
+        };
         if let Some(components) = pca {
             notes.push(format!("the input's {input_dims} columns are reduced to {components} principal components"));
         }
         let search = resolve_knn(settings, n)?;
-        let field = resolve_field(settings, n, device.is_some())?;
+        let field = resolve_field(settings, objective, n, device.is_some())?;
         let resolution = match field {
             Method::Exact => None,
             Method::Mesh(resolution) => Some(resolution),
@@ -293,15 +349,38 @@ impl Plan {
             n,
             input_dims,
             dims: settings.dims,
-            method: "tsne",
+            method: settings.method.name,
+            kernel: match objective {
+                Objective::Neighbour(Neighbour { kernel: Similarity::Gaussian, .. }) => Some("gaussian"),
+                Objective::Neighbour(_) => Some("student"),
+                Objective::Stress(_) => None,
+            },
+            dof: match objective {
+                Objective::Neighbour(Neighbour { kernel: Similarity::Student(alpha), .. }) => Some(alpha),
+                _ => None,
+            },
+            normalization: match objective {
+                Objective::Neighbour(Neighbour { normalization: Normalization::Global, .. }) => Some("global"),
+                Objective::Neighbour(_) => Some("row"),
+                Objective::Stress(_) => None,
+            },
+            lambda: match objective {
+                Objective::Neighbour(method) => Some(method.lambda),
+                Objective::Stress(_) => None,
+            },
+            stress_exponent: match objective {
+                Objective::Neighbour(_) => None,
+                Objective::Stress(exponent) => Some(exponent),
+            },
             backend: if device.is_some() { "gpu" } else { "cpu" },
             adapter: device.map(|adapter| adapter.name.clone()),
             threads: rayon::current_num_threads(),
             metric: settings.metric.name(),
             pca,
-            affinity: match law {
-                Law::Perplexity(_) => "perplexity",
-                Law::Uniform => "uniform",
+            affinity: match (objective, law) {
+                (Objective::Stress(_), _) => None,
+                (_, Law::Perplexity(_)) => Some("perplexity"),
+                (_, Law::Uniform) => Some("uniform"),
             },
             perplexity: match law {
                 Law::Perplexity(perplexity) => Some(perplexity),
@@ -325,18 +404,19 @@ impl Plan {
             field: if resolution.is_some() { "mesh" } else { "exact" },
             order: resolution.map(|resolution| resolution.order),
             spacing: resolution.map(|resolution| resolution.spacing),
-            iterations: settings.iterations,
+            iterations: iterations(settings, objective),
             trace_every: settings.trace_every,
             stop_below: settings.stop_below,
             max_seconds: settings.max_seconds,
             seed: settings.seed,
             memory: Memory { host: 0, device: 0 },
             software: device.is_some_and(Adapter::is_software),
-            phases: phases(settings, n)?,
+            phases: phases(settings, objective, n)?,
             notes,
             law,
             search,
             method_of_field: field,
+            objective,
         };
         plan.memory = memory::predict(&plan.job(plan.neighbors));
         Ok(plan)
@@ -384,8 +464,25 @@ fn check(settings: &Settings) -> Result<()> {
     if !(2..=3).contains(&settings.dims) {
         return Err(Error::request("--dims", format!("{} dimensions cannot be drawn", settings.dims), "give 2 or 3"));
     }
-    positive("--exaggeration", settings.exaggeration, LARGEST_EXAGGERATION)?;
-    positive("--late-exaggeration", settings.late_exaggeration, LARGEST_EXAGGERATION)?;
+    for (option, value) in
+        [("--exaggeration", settings.exaggeration), ("--late-exaggeration", settings.late_exaggeration)]
+    {
+        value.map_or(Ok(()), |value| positive(option, value, LARGEST_EXAGGERATION))?;
+    }
+    if let Some(dof) = settings.dof {
+        // Below it weights of far points would not be told from 1, above it from a Gaussian's.
+        positive("--dof", dof, 1e4)?;
+        if dof < 0.01 {
+            return Err(Error::request("--dof", format!("{dof} is too small"), "give 0.01 to 10000"));
+        }
+    }
+    if let Some(lambda) = settings.lambda.filter(|lambda| !(0.0..=1.0).contains(lambda)) {
+        return Err(Error::request("--lambda", format!("{lambda} is not a share"), "give a number from 0 to 1"));
+    }
+    if let Some(exponent) = settings.stress_exponent.filter(|exponent| !(0.0..=4.0).contains(exponent)) {
+        let cause = format!("{exponent} is no exponent of a weight that falls with the distance");
+        return Err(Error::request("--stress-exponent", cause, "give a number from 0 to 4"));
+    }
     if let Some(rate) = settings.learning_rate {
         positive("--learning-rate", rate, LARGEST_RATE)?;
     }
@@ -406,6 +503,60 @@ fn check(settings: &Settings) -> Result<()> {
         return Err(Error::request("--trace-every", "0 iterations between readings", "give 1 or more"));
     }
     Ok(())
+}
+
+/// The method with what options change of it.
+fn resolve_objective(settings: &Settings) -> Result<Objective> {
+    let method = settings.method;
+    let family = |option: &str, given: bool, others: &str| {
+        if !given {
+            return Ok(());
+        }
+        let cause = format!("--method {} has no use for it", method.name);
+        Err(Error::request(option, cause, format!("leave it out, or use --method {others}")))
+    };
+    match method.objective {
+        Objective::Neighbour(neighbour) => {
+            family("--stress-exponent", settings.stress_exponent.is_some(), "mds or sammon")?;
+            let kernel = match (settings.kernel, neighbour.kernel) {
+                (Some(Kernel::Gaussian), _) => Similarity::Gaussian,
+                (Some(Kernel::Student), _) => Similarity::Student(1.0),
+                (None, kernel) => kernel,
+            };
+            let kernel = match (kernel, settings.dof) {
+                (Similarity::Student(alpha), dof) => Similarity::Student(dof.unwrap_or(alpha)),
+                (Similarity::Gaussian, None) => kernel,
+                (Similarity::Gaussian, Some(_)) => {
+                    let cause = "the Gaussian kernel has no degrees of freedom";
+                    return Err(Error::request("--dof", cause, "leave it out, or use --kernel student"));
+                }
+            };
+            Ok(Objective::Neighbour(Neighbour {
+                kernel,
+                normalization: settings.normalization.unwrap_or(neighbour.normalization),
+                lambda: settings.lambda.unwrap_or(neighbour.lambda),
+            }))
+        }
+        Objective::Stress(exponent) => {
+            let of_neighbours = [
+                ("--kernel", settings.kernel.is_some()),
+                ("--dof", settings.dof.is_some()),
+                ("--normalization", settings.normalization.is_some()),
+                ("--lambda", settings.lambda.is_some()),
+                ("--perplexity", settings.perplexity.is_some()),
+                ("--affinity", settings.affinity != Affinity::Perplexity),
+                ("--neighbors", settings.neighbors != Count::Auto),
+                ("--knn", settings.knn != Knn::Auto),
+                ("--exaggeration", settings.exaggeration.is_some()),
+                ("--exaggeration-iterations", settings.exaggeration_iterations.is_some()),
+                ("--late-exaggeration", settings.late_exaggeration.is_some()),
+            ];
+            for (option, given) in of_neighbours {
+                family(option, given, "tsne, ssne, sne, nerv or tnerv")?;
+            }
+            Ok(Objective::Stress(settings.stress_exponent.unwrap_or(exponent)))
+        }
+    }
 }
 
 fn resolve_pca(settings: &Settings, shape: Shape) -> Result<Option<usize>> {
@@ -508,10 +659,26 @@ fn resolve_knn(settings: &Settings, n: usize) -> Result<Search> {
 /// The relative force error that the mesh keeps at its standard resolution (benches/README.md).
 const STANDARD_ERROR: f64 = 0.01;
 
-fn resolve_field(settings: &Settings, n: usize, on_device: bool) -> Result<Method> {
+fn resolve_field(settings: &Settings, objective: Objective, n: usize, on_device: bool) -> Result<Method> {
     if !(settings.accuracy > 0.0 && settings.accuracy.is_finite()) {
         let cause = format!("{} is not a relative error", settings.accuracy);
         return Err(Error::request("--accuracy", cause, "give a number above 0, as 0.01 for 1 %"));
+    }
+    let refused = match objective {
+        Objective::Stress(_) => Some("the distance family has no field that a mesh could carry"),
+        Objective::Neighbour(method) if method.lambda < 1.0 => {
+            Some("only the forward divergence goes through the mesh")
+        }
+        Objective::Neighbour(Neighbour { normalization: Normalization::Row, .. }) if on_device => {
+            Some("devices have a mesh of unit charges only, and rows need two kinds")
+        }
+        Objective::Neighbour(_) => None,
+    };
+    if let Some(cause) = refused {
+        return match settings.field {
+            Field::Mesh => Err(Error::request("--field mesh", cause, "leave it out")),
+            Field::Auto | Field::Exact => Ok(Method::Exact),
+        };
     }
     let resolution = match settings.accuracy >= STANDARD_ERROR {
         true if on_device || settings.dims == 3 => Resolution::STANDARD,
@@ -538,26 +705,47 @@ fn resolve_field(settings: &Settings, n: usize, on_device: bool) -> Result<Metho
     Ok(if mesh { Method::Mesh(resolution) } else { Method::Exact })
 }
 
-fn phases(settings: &Settings, n: usize) -> Result<Vec<Phase>> {
-    let early = settings.exaggeration_iterations.unwrap_or(optimizer::EXAGGERATION_ITERATIONS.min(settings.iterations));
-    if early > settings.iterations {
+/// Iterations in all.
+fn iterations(settings: &Settings, objective: Objective) -> usize {
+    settings.iterations.unwrap_or(match objective {
+        Objective::Neighbour(method) => optimizer::course(&method).iterations,
+        Objective::Stress(_) => optimizer::STRESS_ITERATIONS,
+    })
+}
+
+fn phases(settings: &Settings, objective: Objective, n: usize) -> Result<Vec<Phase>> {
+    let iterations = iterations(settings, objective);
+    let Objective::Neighbour(method) = objective else {
+        let learning_rate = settings.learning_rate.unwrap_or(n as f64);
+        let phase = Phase { iterations, learning_rate, momentum: settings.momentum, gains: false, ..Phase::ONE };
+        return Ok(if iterations > 0 { vec![phase] } else { Vec::new() });
+    };
+    let course = optimizer::course(&method);
+    let early = settings.exaggeration_iterations.unwrap_or(course.early.min(iterations));
+    if early > iterations {
         return Err(Error::request(
             "--exaggeration-iterations",
-            format!("{early} where there are {} iterations in all", settings.iterations),
-            format!("give at most {}, or more --iterations", settings.iterations),
+            format!("{early} where there are {iterations} iterations in all"),
+            format!("give at most {iterations}, or more --iterations"),
         ));
     }
-    let phase = |option, iterations, exaggeration| {
-        let learning_rate = settings.learning_rate.unwrap_or_else(|| optimizer::learning_rate(n, exaggeration));
+    let phase = |option, iterations, exaggeration, lambda| {
+        let learning_rate = settings
+            .learning_rate
+            .unwrap_or_else(|| n as f64 / exaggeration * if lambda < 1.0 { course.mixed_rate } else { course.rate });
         if learning_rate > LARGEST_RATE {
             let cause = format!("{exaggeration} makes the learning rate {learning_rate:e}, which is too large");
             return Err(Error::request(option, cause, "give a larger one, or --learning-rate"));
         }
-        Ok(Phase { iterations, exaggeration, learning_rate, momentum: settings.momentum })
+        Ok(Phase { iterations, exaggeration, lambda, learning_rate, momentum: settings.momentum, gains: true })
     };
+    let late = settings.late_exaggeration.unwrap_or(1.0);
+    // The reverse divergence comes in only when the map has taken shape.
+    let bridge = if method.lambda < 1.0 { course.bridge.min(iterations - early) } else { 0 };
     let all = [
-        phase("--exaggeration", early, settings.exaggeration)?,
-        phase("--late-exaggeration", settings.iterations - early, settings.late_exaggeration)?,
+        phase("--exaggeration", early, settings.exaggeration.unwrap_or(course.exaggeration), 1.0)?,
+        phase("--late-exaggeration", bridge, late, 1.0)?,
+        phase("--late-exaggeration", iterations - early - bridge, late, method.lambda)?,
     ];
     Ok(all.into_iter().filter(|phase| phase.iterations > 0).collect())
 }

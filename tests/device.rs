@@ -12,7 +12,9 @@ use nearfield::engine::{self, Descent, Device, Schedule, Stop};
 use nearfield::field::{Method, exact};
 use nearfield::gpu::{Choice, Gpu, Options, choose};
 use nearfield::job::{Backend, Done, Event};
+use nearfield::kernel::Similarity;
 use nearfield::knn::Metric;
+use nearfield::objective::Goal;
 use nearfield::optimizer::Phase;
 use nearfield::plan::{Plan, Settings, Shape};
 use nearfield::{Error, affinity, knn};
@@ -28,7 +30,7 @@ fn start(n: usize, dims: usize) -> Array2<f32> {
 }
 
 fn schedule(iterations: usize) -> Schedule {
-    let phase = |iterations, exaggeration| Phase { iterations, exaggeration, learning_rate: 50.0, momentum: 0.8 };
+    let phase = |iterations, exaggeration| Phase { iterations, exaggeration, learning_rate: 50.0, ..Phase::ONE };
     Schedule {
         phases: vec![phase(iterations / 2, 12.0), phase(iterations / 2, 1.0)],
         trace_every: 10,
@@ -39,7 +41,7 @@ fn schedule(iterations: usize) -> Schedule {
 
 fn run(gpu: &Gpu, n: usize, dims: usize, iterations: usize) -> nearfield::Result<engine::Outcome> {
     let affinities = affinities(n);
-    let mut device = Device::new(gpu, &affinities, start(n, dims), Method::Exact)?;
+    let mut device = Device::new(gpu, Goal::tsne(&affinities), start(n, dims), Method::Exact)?;
     let outcome = engine::descend(&mut device, &schedule(iterations), &mut |_| true)?;
     outcome.fault.clone().map_or(Ok(outcome), |fault| Err(fault.error))
 }
@@ -50,7 +52,7 @@ fn a_lost_device_is_an_error_wherever_it_is_lost() {
         let buffer = gpu.upload("values", &[1.0_f32, 2.0]).expect("room");
         assert_eq!(gpu.read(&buffer, 2).expect("sound"), [1.0, 2.0]);
         let affinities = affinities(100);
-        let mut device = Device::new(gpu, &affinities, start(100, 2), Method::Exact).expect("sound");
+        let mut device = Device::new(gpu, Goal::tsne(&affinities), start(100, 2), Method::Exact).expect("sound");
         let phase = schedule(10).phases[0];
         device.step(&phase, 3).expect("sound");
         gpu.inject_loss();
@@ -72,7 +74,7 @@ fn a_device_lost_in_mid_descent_ends_it_with_the_last_map() {
     on_each(Options::default(), |gpu| {
         let affinities = affinities(100);
         let until_30 = |gpu: &Gpu, then: &dyn Fn() -> bool| {
-            let mut device = Device::new(gpu, &affinities, start(100, 2), Method::Exact).expect("sound");
+            let mut device = Device::new(gpu, Goal::tsne(&affinities), start(100, 2), Method::Exact).expect("sound");
             let observe = &mut |progress: &engine::Progress| progress.iteration < 30 || then();
             engine::descend(&mut device, &schedule(100), observe).expect("a fault is told by the outcome")
         };
@@ -101,7 +103,7 @@ fn job(backend: Backend, gpu: Option<&Gpu>, event: &mut dyn FnMut(&Event)) -> ne
     })?;
     let points = whole.points.slice(ndarray::s![..150, ..]).to_owned();
     let data = Dataset { points, labels: None, ..whole };
-    let settings = Settings { iterations: 100, trace_every: 10, ..Settings::default() };
+    let settings = Settings { iterations: Some(100), trace_every: 10, ..Settings::default() };
     let shape = Shape { name: "digits", n: 150, input_dims: 64 };
     let plan = Plan::resolve(&settings, shape, gpu.map(Gpu::adapter))?;
     nearfield::job::run(&plan, &settings, &data, None, backend, &mut |now| {
@@ -282,7 +284,7 @@ fn a_long_row_of_groups_is_laid_out_in_two_dimensions() {
         let points = gpu.upload_map("map", map.view()).expect("room");
         let edges = nearfield::objective::edges::Edges::upload(gpu, &joint).expect("room");
         let mut pass = nearfield::objective::attraction::AttractionPass::new(gpu, &points).expect("room");
-        pass.split(gpu, &edges, &points, 2, usize::MAX).expect("sound");
+        pass.split(gpu, &edges, &points, 2, Similarity::TSNE, usize::MAX).expect("sound");
         let mut batch = gpu.batch();
         pass.record(&mut batch);
         batch.run().expect("sound");

@@ -14,10 +14,10 @@ use nearfield::field::mesh::Resolution;
 use nearfield::field::mesh::device::{self, MeshField, convolve};
 use nearfield::field::{FieldSums, Method, lanes};
 use nearfield::gpu::{Buffer, Gpu, Options, Pace};
-use nearfield::kernel::Student;
+use nearfield::kernel::{Similarity, Student};
 use nearfield::knn::{self, Metric};
-use nearfield::objective::forward_kl;
 use nearfield::objective::loss::{cross, entropy};
+use nearfield::objective::{Goal, forward_kl};
 use nearfield::optimizer::Phase;
 use nearfield::{Error, affinity, init};
 use rustfft::FftPlanner;
@@ -91,8 +91,8 @@ fn transforms_of_every_length_are_rustffts() {
 /// The device's field of a map against sums over pairs, and against the CPU's parts on the same grid.
 fn agrees(gpu: &Gpu, name: &str, points: &Array2<f32>, force_error: f64, z_bound: f64) {
     let want = lanes::exact(wide(points).view(), Student);
-    let got = device::mesh_gpu(gpu, points.view(), Resolution::STANDARD).expect("the map has a grid");
-    let twin = device::twin(wide(points).view(), &got.shape);
+    let got = device::mesh_gpu(gpu, points.view(), Resolution::STANDARD, Similarity::TSNE).expect("the map has a grid");
+    let twin = device::twin(wide(points).view(), &got.shape, Similarity::TSNE);
     let force = |field: &FieldSums<f32>| field.force.mapv(f64::from);
     let error = distance(force(&got.field), want.force.iter().copied());
     let twin_error = distance(force(&got.field), twin.force.iter().copied());
@@ -121,10 +121,11 @@ fn the_fine_resolution_keeps_its_promise() {
         for extent in [1.0, 30.0, 100.0] {
             let points = cube(4000, 2, extent);
             let want = lanes::exact(wide(&points).view(), Student);
-            let got = device::mesh_gpu(gpu, points.view(), device::FINE).expect("the map has a grid");
+            let got = device::mesh_gpu(gpu, points.view(), device::FINE, Similarity::TSNE).expect("the map has a grid");
             let error = distance(got.field.force.mapv(f64::from), want.force.iter().copied());
             assert!(error <= 0.001, "extent {extent}: {error:.2e}");
-            let standard = device::mesh_gpu(gpu, points.view(), Resolution::STANDARD).expect("the map has a grid");
+            let standard = device::mesh_gpu(gpu, points.view(), Resolution::STANDARD, Similarity::TSNE)
+                .expect("the map has a grid");
             let standard = distance(standard.field.force.mapv(f64::from), want.force.iter().copied());
             assert!(extent < 20.0 || standard > 0.001, "extent {extent}: the control errs by {standard:.2e} only");
         }
@@ -186,7 +187,7 @@ fn one_point_and_coincident_points_feel_no_force() {
     on_each(Options::default(), |gpu| {
         for (n, dims) in [(1, 2), (5, 2), (1000, 2), (1000, 3)] {
             let points = Array2::from_elem((n, dims), 0.25);
-            let got = device::mesh_gpu(gpu, points.view(), Resolution::STANDARD).expect("a grid");
+            let got = device::mesh_gpu(gpu, points.view(), Resolution::STANDARD, Similarity::TSNE).expect("a grid");
             let pairs = (n * n - n) as f64;
             let z = f64::from(got.totals.z);
             assert!((z - pairs).abs() <= 1e-5 * pairs.max(1.0), "{n} points: Z = {z}");
@@ -216,7 +217,7 @@ fn a_grid_follows_the_map() {
             };
             let small = cube(n, dims, 1.0);
             let map = gpu.upload_map("map", small.view()).expect("room");
-            let mut field = MeshField::new(gpu, &map, n, dims, Resolution::STANDARD).expect("a grid");
+            let mut field = MeshField::new(gpu, &map, n, dims, Resolution::STANDARD, Similarity::TSNE).expect("a grid");
             let first = field.shape();
             assert_eq!(evaluate(gpu, &mut field, &map, 3).expect("sound"), 3);
             assert_eq!(field.shape(), first);
@@ -248,11 +249,14 @@ fn a_grid_follows_the_map() {
             }
 
             for (bad, what) in [(f32::NAN, "finite"), (f32::NEG_INFINITY, "finite"), (1e6, "wide"), (3e38, "wide")] {
-                let mut field = MeshField::new(gpu, &map, n, dims, Resolution::STANDARD).expect("a grid");
+                let mut field =
+                    MeshField::new(gpu, &map, n, dims, Resolution::STANDARD, Similarity::TSNE).expect("a grid");
                 let mut points = small.clone();
                 points[[n / 2, dims - 1]] = bad;
                 let lone = gpu.upload_map("map", points.view()).expect("room");
-                let error = MeshField::new(gpu, &lone, n, dims, Resolution::STANDARD).map(|_| ()).expect_err("no grid");
+                let error = MeshField::new(gpu, &lone, n, dims, Resolution::STANDARD, Similarity::TSNE)
+                    .map(|_| ())
+                    .expect_err("no grid");
                 assert!(matches!(&error, Error::Job(_)) && error.to_string().contains(what), "{bad}: {error}");
                 let good = gpu.read(&map, map.len()).expect("sound");
                 put(&map, &points);
@@ -268,11 +272,14 @@ fn a_grid_follows_the_map() {
 fn a_map_beyond_the_longest_transform_gets_a_wider_spacing() {
     on_each(Options::default(), |gpu| {
         let map = gpu.upload_map("map", cube(2000, 2, 800.0).view()).expect("room");
-        let field = MeshField::new(gpu, &map, 2000, 2, Resolution::STANDARD).expect("a grid");
+        let field = MeshField::new(gpu, &map, 2000, 2, Resolution::STANDARD, Similarity::TSNE).expect("a grid");
         let fine = field.shape().expect("a grid").fine;
         assert!(fine.h > Resolution::STANDARD.spacing && fine.size[0] > 1800, "{fine:?}");
         let other = Resolution { order: 6, ..Resolution::STANDARD };
-        assert!(matches!(MeshField::new(gpu, &map, 2000, 2, other).map(|_| ()), Err(Error::Request(_))));
+        assert!(matches!(
+            MeshField::new(gpu, &map, 2000, 2, other, Similarity::TSNE).map(|_| ()),
+            Err(Error::Request(_))
+        ));
     });
 }
 
@@ -297,7 +304,7 @@ fn schedule(iterations: usize, trace_every: usize) -> Schedule {
         iterations,
         exaggeration,
         learning_rate: 1797.0 / exaggeration,
-        momentum: 0.8,
+        ..Phase::ONE
     };
     Schedule {
         phases: vec![phase(iterations / 3, 12.0), phase(iterations - iterations / 3, 1.0)],
@@ -312,7 +319,7 @@ fn the_digits_map_as_well_as_by_all_pairs() {
     on_each(Options::default(), |gpu| {
         let Digits { affinities, start } = digits();
         let kl = |method| {
-            let mut device = Device::new(gpu, &affinities, start.clone(), method).expect("sound");
+            let mut device = Device::new(gpu, Goal::tsne(&affinities), start.clone(), method).expect("sound");
             let outcome =
                 engine::descend(&mut device, &schedule(ITERATIONS, ITERATIONS), &mut |_| true).expect("sound");
             let account = device.account().expect("sound");
@@ -345,7 +352,8 @@ fn the_same_bytes_however_the_iterations_are_batched() {
         let phase = schedule(60, 60).phases[0];
         let run = |batches: &[usize]| {
             let mut device =
-                Device::new(gpu, &affinities, start.clone(), Method::Mesh(Resolution::STANDARD)).expect("sound");
+                Device::new(gpu, Goal::tsne(&affinities), start.clone(), Method::Mesh(Resolution::STANDARD))
+                    .expect("sound");
             for &batch in batches {
                 let mut left = batch;
                 while left > 0 {

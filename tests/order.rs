@@ -118,7 +118,7 @@ fn agreement(map: &Array2<f32>, of: &[usize]) -> f64 {
 #[test]
 fn a_map_comes_back_in_the_order_of_the_file() {
     let (points, of) = mixture(3000);
-    let settings = Settings { knn: Knn::Inverted, iterations: 100, ..Settings::default() };
+    let settings = Settings { knn: Knn::Inverted, iterations: Some(100), ..Settings::default() };
     let map = run(&points, &settings, None);
     let share = agreement(&map, &of);
     assert!(share > 0.98, "{share} of the points lie beside their own kind");
@@ -133,7 +133,7 @@ fn a_start_is_read_in_the_order_of_the_file() {
     let start = Array2::from_shape_fn((3000, 2), |(i, c)| (i as f32 - 1499.5) * if c == 0 { 1e-2 } else { -3e-3 });
     let settings = Settings {
         knn: Knn::Inverted,
-        iterations: 1,
+        iterations: Some(1),
         exaggeration_iterations: Some(0),
         learning_rate: Some(1e-9),
         init: Start::File("start.npy".into()),

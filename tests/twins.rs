@@ -12,7 +12,7 @@ use nearfield::affinity::Law;
 use nearfield::data::{Affinities, Neighbors};
 use nearfield::field::{FieldSums, exact, lanes, total};
 use nearfield::gpu::{Gpu, Options};
-use nearfield::kernel::{Kernel, Student};
+use nearfield::kernel::{Kernel, Similarity, Student};
 use nearfield::knn::{self, Metric};
 use nearfield::objective::attraction::{AttractionPass, attraction};
 use nearfield::objective::edges::Edges;
@@ -284,7 +284,7 @@ fn attraction_is_within_its_bound() {
             let mut pass = AttractionPass::new(gpu, &points).expect("room");
             // A result that was not written shows as NaN.
             gpu.write(&pass.attraction, &vec![f32::NAN; points.len()]);
-            pass.split(gpu, &edges, &points, dims, 100).expect("sound");
+            pass.split(gpu, &edges, &points, dims, Similarity::TSNE, 100).expect("sound");
             let mut batch = gpu.batch();
             pass.record(&mut batch);
             batch.run().expect("sound");
@@ -300,8 +300,8 @@ fn attraction_is_within_its_bound() {
                 let map = map.as_slice().expect("standard");
                 let mut pull = vec![f32::NAN; n * dims];
                 match dims {
-                    2 => gathered.attraction::<2>(map.as_chunks().0, pull.as_chunks_mut().0),
-                    _ => gathered.attraction::<3>(map.as_chunks().0, pull.as_chunks_mut().0),
+                    2 => gathered.attraction::<2>(map.as_chunks().0, Similarity::TSNE, pull.as_chunks_mut().0),
+                    _ => gathered.attraction::<3>(map.as_chunks().0, Similarity::TSNE, pull.as_chunks_mut().0),
                 }
                 within(&name, &pull, want.as_slice().expect("standard"), &bound).expect("gathered");
             }
@@ -322,7 +322,7 @@ fn the_loss_is_within_its_bound() {
             let points = gpu.upload_map("map", narrow(&map).view()).expect("room");
             let edges = Edges::upload(gpu, &narrow_edges).expect("room");
             let mut pass = LossPass::new(gpu, n).expect("room");
-            pass.split(gpu, &edges, &points, dims, 1000).expect("sound");
+            pass.split(gpu, &edges, &points, dims, Similarity::TSNE, 1000).expect("sound");
             let got = pass.cross(gpu).expect("sound");
             within("loss", &[got], &[want], &[bound]).expect("within the bound");
             within("loss in f32", &[cross(&narrow_edges, narrow(&map).view(), Student)], &[want], &[bound])
@@ -334,8 +334,8 @@ fn the_loss_is_within_its_bound() {
                 let narrow = narrow(&map);
                 let points = narrow.as_slice().expect("standard");
                 let got = match dims {
-                    2 => gathered.cross::<2>(points.as_chunks().0),
-                    _ => gathered.cross::<3>(points.as_chunks().0),
+                    2 => gathered.cross::<2>(points.as_chunks().0, Similarity::TSNE),
+                    _ => gathered.cross::<3>(points.as_chunks().0, Similarity::TSNE),
                 };
                 let want = cross(&wide_edges, map.view(), Student);
                 // Only what is relative: log(1 + D) keeps its digits where D is small.
@@ -354,7 +354,7 @@ fn a_step_is_within_its_bound() {
             let pull = attraction(&wide_edges, map.view(), Student);
             let totals = total::total(map.view(), field.weight.view());
             // A rate that makes some steps longer than the limit and others not.
-            let phase = Phase { iterations: 1, exaggeration: 4.0, learning_rate: 1000.0 * n as f64, momentum: 0.8 };
+            let phase = Phase { exaggeration: 4.0, learning_rate: 1000.0 * n as f64, ..Phase::ONE };
             let mut state = State::at_rest(map.clone());
             state.velocity = data::random(n, dims, 13).mapv(|v| f64::from(v as f32));
             // Gains that fall to their floor, and gains that fall without reaching it.

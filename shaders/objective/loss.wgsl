@@ -12,6 +12,7 @@ struct EdgeParams {
     base: u32,   // the point of row 0 of these buffers
     first: u32,  // first row of this dispatch
     end: u32,    // row after the last of this dispatch
+    alpha: f32,  // of Student's kernel
 }
 
 @group(0) @binding(0) var<uniform> params: EdgeParams;

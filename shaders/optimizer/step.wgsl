@@ -12,12 +12,12 @@ struct StepParams {
     exaggeration: f32,
     rate: f32,           // learning rate / N
     momentum: f32,
+    gain_step: f32,      // 0.2, or 0 where the phase has no gains
+    gain_decay: f32,     // 0.8, or 1
+    longest: f32,        // 5 map units, or no bound
 }
 
-const GAIN_STEP = 0.2;
-const GAIN_DECAY = 0.8;
 const SMALLEST_GAIN = 0.01;
-const LONGEST_STEP = 5.0;
 
 @group(0) @binding(0) var<uniform> params: StepParams;
 @group(0) @binding(1) var<storage, read_write> points: array<Stored>;    // [N] map
@@ -47,11 +47,11 @@ fn step_points(
     let before = load_point(velocity[i]);
     let differ = sign(before) != sign(gradient);
     let gain = load_point(gains[i]);
-    let gain_now = max(select(gain * GAIN_DECAY, gain + GAIN_STEP, differ), Point(SMALLEST_GAIN));
+    let gain_now = max(select(gain * params.gain_decay, gain + params.gain_step, differ), Point(SMALLEST_GAIN));
     var now = params.momentum * before - params.rate * gain_now * gradient;
     let norm = length(now);
-    if (norm > LONGEST_STEP) {
-        now *= LONGEST_STEP / norm;
+    if (norm > params.longest) {
+        now *= params.longest / norm;
     }
     gains[i] = store_point(gain_now);
     velocity[i] = store_point(now);

@@ -20,9 +20,10 @@ pub use symmetrize::{symmetrize, symmetrize_gpu};
 
 use crate::data::{Affinities, Conditionals, Neighbors};
 use crate::gpu::Gpu;
-use crate::real::Real;
+use crate::real::{Real, sum_in_lanes, vectorized};
 use crate::{Error, Result};
 use ndarray::{Array1, Array2};
+use rayon::prelude::*;
 
 /// How the neighbours of a point share its affinity.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -37,12 +38,23 @@ pub enum Law {
 /// Neighbours under [`Law::Uniform`] where no number is asked for.
 pub const UNIFORM_NEIGHBORS: usize = 15;
 
-/// The joint distribution of `[N, k]` neighbours.
+/// What neighbours make of themselves.
+#[derive(Debug, Clone)]
+pub struct Calibrated<T> {
+    /// p_ij.
+    pub affinities: Affinities<T>,
+    /// `[N]` β_i of p_j|i ∝ exp(−β_i δ_ij²).
+    pub beta: Array1<T>,
+    /// Σ_ij p_j|i log p_j|i / N, in nats: minus the mean entropy of the rows.
+    pub row_entropy: f64,
+}
+
+/// The joint distribution of `[N, k]` neighbours, the widths it was made with and the rows' entropy.
 ///
 /// # Errors
 ///
 /// A perplexity that [`check_perplexity`] refuses.
-pub fn affinities<T: Real>(neighbors: &Neighbors<T>, law: Law) -> Result<Affinities<T>> {
+pub fn calibrated<T: Real>(neighbors: &Neighbors<T>, law: Law) -> Result<Calibrated<T>> {
     let conditionals = match law {
         Law::Uniform => uniform(neighbors),
         Law::Perplexity(perplexity) => {
@@ -50,7 +62,43 @@ pub fn affinities<T: Real>(neighbors: &Neighbors<T>, law: Law) -> Result<Affinit
             calibrate(neighbors, T::of(perplexity))
         }
     };
-    Ok(symmetrize(neighbors, &conditionals))
+    let row_entropy = row_entropy(&conditionals);
+    Ok(Calibrated { affinities: symmetrize(neighbors, &conditionals), beta: conditionals.beta, row_entropy })
+}
+
+/// [`calibrated`], of which only the affinities are wanted.
+///
+/// # Errors
+///
+/// As there.
+pub fn affinities<T: Real>(neighbors: &Neighbors<T>, law: Law) -> Result<Affinities<T>> {
+    Ok(calibrated(neighbors, law)?.affinities)
+}
+
+/// [`calibrated`] on the device.
+///
+/// # Errors
+///
+/// As there, and any fault of the device.
+pub fn calibrated_gpu(gpu: &Gpu, neighbors: &Neighbors<f32>, law: Law) -> Result<Calibrated<f32>> {
+    let conditionals = match law {
+        Law::Uniform => uniform(neighbors),
+        Law::Perplexity(perplexity) => {
+            check_perplexity(perplexity, neighbors.indices.ncols())?;
+            calibrate_gpu(gpu, neighbors, perplexity as f32)?
+        }
+    };
+    let row_entropy = row_entropy(&conditionals);
+    Ok(Calibrated { affinities: symmetrize_gpu(gpu, neighbors, &conditionals)?, beta: conditionals.beta, row_entropy })
+}
+
+/// [`calibrated_gpu`], of which only the affinities are wanted.
+///
+/// # Errors
+///
+/// As there.
+pub fn affinities_gpu(gpu: &Gpu, neighbors: &Neighbors<f32>, law: Law) -> Result<Affinities<f32>> {
+    Ok(calibrated_gpu(gpu, neighbors, law)?.affinities)
 }
 
 fn uniform<T: Real>(neighbors: &Neighbors<T>) -> Conditionals<T> {
@@ -62,20 +110,24 @@ fn uniform<T: Real>(neighbors: &Neighbors<T>) -> Conditionals<T> {
     }
 }
 
-/// [`affinities`] on the device.
-///
-/// # Errors
-///
-/// As for [`affinities`], and any fault of the device.
-pub fn affinities_gpu(gpu: &Gpu, neighbors: &Neighbors<f32>, law: Law) -> Result<Affinities<f32>> {
-    let conditionals = match law {
-        Law::Uniform => uniform(neighbors),
-        Law::Perplexity(perplexity) => {
-            check_perplexity(perplexity, neighbors.indices.ncols())?;
-            calibrate_gpu(gpu, neighbors, perplexity as f32)?
-        }
-    };
-    symmetrize_gpu(gpu, neighbors, &conditionals)
+/// Σ_ij p_j|i log p_j|i / N; 0 log 0 = 0.
+fn row_entropy<T: Real>(conditionals: &Conditionals<T>) -> f64 {
+    let one = T::of(1.0);
+    // −log p = log(1 + (1/p − 1)); what is smaller adds nothing.
+    let least = T::of(1e-30);
+    let rows: Vec<f64> = conditionals
+        .p
+        .outer_iter()
+        .into_par_iter()
+        .map(|row| {
+            let row = row.to_slice().expect("matrices are made in standard layout");
+            vectorized(
+                #[inline(always)]
+                || sum_in_lanes(row, row, |p, _| p * (one / p.larger(least) - one).fast_log_1p()).wide(),
+            )
+        })
+        .collect();
+    -rows.iter().sum::<f64>() / rows.len() as f64
 }
 
 /// The perplexity where none is asked for: min(30, (N − 1)/3).

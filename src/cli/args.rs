@@ -3,7 +3,8 @@
 use crate::gpu::Choice;
 use crate::knn::Metric;
 use crate::mixture::{self, Covariance};
-use crate::plan::{Affinity, Count, Field, Knn, Pca, Settings, Start};
+use crate::objective::{METHODS, Method, Normalization};
+use crate::plan::{Affinity, Count, Field, Kernel, Knn, Pca, Settings, Start};
 use crate::{input, optimizer, render};
 use clap::builder::TypedValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -73,6 +74,34 @@ pub struct Embed {
     #[arg(long)]
     pub plan: bool,
 
+    /// What the map is to keep: the objective that is descended.
+    ///
+    /// The methods are listed below. The options that follow change one part of a method.
+    #[arg(long, value_name = "METHOD", default_value = METHODS[0].name, value_parser = methods(), help_heading = OBJECTIVE)]
+    pub method: &'static Method,
+
+    /// Similarity in the map [default: the method's].
+    #[arg(long, value_enum, help_heading = OBJECTIVE)]
+    pub kernel: Option<KernelChoice>,
+
+    /// Degrees of freedom of Student's kernel: less than 1 gives heavier tails and finer clusters [default: 1].
+    #[arg(long, value_name = "ALPHA", value_parser = parse_number, help_heading = OBJECTIVE)]
+    pub dof: Option<f64>,
+
+    /// What the map's similarities sum to 1 over [default: the method's].
+    #[arg(long, value_enum, help_heading = OBJECTIVE)]
+    pub normalization: Option<NormalizationChoice>,
+
+    /// Share of the forward divergence: 1 keeps what is near near, 0 shows as near only what is [default: the method's].
+    ///
+    /// Below 1 all other points are neighbours, and the map has at most 20,000 points.
+    #[arg(long, value_name = "LAMBDA", value_parser = parse_number, help_heading = OBJECTIVE)]
+    pub lambda: Option<f64>,
+
+    /// Exponent r of the weights δ^-r in the stress [default: 0 for mds, 1 for sammon].
+    #[arg(long, value_name = "R", value_parser = parse_number, help_heading = OBJECTIVE)]
+    pub stress_exponent: Option<f64>,
+
     /// How the neighbours of a point share its affinity.
     #[arg(long, value_enum, default_value_t = AffinityChoice::Perplexity, help_heading = AFFINITIES)]
     pub affinity: AffinityChoice,
@@ -123,17 +152,17 @@ pub struct Embed {
     #[arg(long, value_name = "START", default_value = "pca", help_heading = DESCENT)]
     pub init: String,
 
-    /// Iterations in all.
+    /// Iterations in all [default: 750, or what the method needs].
     ///
-    /// The default is that of Belkina et al. 2019. 0 measures and writes the start.
-    #[arg(long, value_name = "N", default_value_t = optimizer::ITERATIONS, value_parser = parse_whole, help_heading = DESCENT)]
-    pub iterations: usize,
+    /// The default of t-SNE is that of Belkina et al. 2019. 0 measures and writes the start.
+    #[arg(long, value_name = "N", value_parser = parse_whole, help_heading = DESCENT)]
+    pub iterations: Option<usize>,
 
-    /// Factor on the affinities in the first phase.
+    /// Factor on the affinities in the first phase [default: 12].
     ///
     /// The default is that of Belkina et al. 2019.
-    #[arg(long, value_name = "X", default_value_t = optimizer::EXAGGERATION, value_parser = parse_number, help_heading = DESCENT)]
-    pub exaggeration: f64,
+    #[arg(long, value_name = "X", value_parser = parse_number, help_heading = DESCENT)]
+    pub exaggeration: Option<f64>,
 
     /// Iterations of the first phase [default: 250, or all of fewer].
     ///
@@ -141,11 +170,11 @@ pub struct Embed {
     #[arg(long, value_name = "N", value_parser = parse_whole, help_heading = DESCENT)]
     pub exaggeration_iterations: Option<usize>,
 
-    /// Factor on the affinities after the first phase.
+    /// Factor on the affinities after the first phase [default: 1].
     ///
     /// Kobak and Berens 2019 use more than 1 for very large data.
-    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = parse_number, help_heading = DESCENT)]
-    pub late_exaggeration: f64,
+    #[arg(long, value_name = "X", value_parser = parse_number, help_heading = DESCENT)]
+    pub late_exaggeration: Option<f64>,
 
     /// Step per unit of gradient [default: points / exaggeration].
     ///
@@ -204,6 +233,7 @@ pub struct Embed {
     pub threads: Option<usize>,
 }
 
+const OBJECTIVE: &str = "What the map is to keep";
 const AFFINITIES: &str = "Which points attract";
 const DESCENT: &str = "How the map is made";
 const MACHINE: &str = "What computes";
@@ -226,6 +256,24 @@ pub enum MetricChoice {
     Euclidean,
     /// 1 − cos(x, y)
     Cosine,
+}
+
+/// `--kernel`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum KernelChoice {
+    /// exp(-d²): SNE's.
+    Gaussian,
+    /// (1 + d²/α)^(-(α+1)/2): t-SNE's at α = 1.
+    Student,
+}
+
+/// `--normalization`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum NormalizationChoice {
+    /// All pairs.
+    Global,
+    /// The others of each point.
+    Row,
 }
 
 /// `--affinity`.
@@ -283,6 +331,18 @@ impl Embed {
     /// What to compute.
     pub fn settings(&self) -> Settings {
         Settings {
+            method: self.method,
+            kernel: self.kernel.map(|kernel| match kernel {
+                KernelChoice::Gaussian => Kernel::Gaussian,
+                KernelChoice::Student => Kernel::Student,
+            }),
+            dof: self.dof,
+            normalization: self.normalization.map(|normalization| match normalization {
+                NormalizationChoice::Global => Normalization::Global,
+                NormalizationChoice::Row => Normalization::Row,
+            }),
+            lambda: self.lambda,
+            stress_exponent: self.stress_exponent,
             dims: self.dims,
             metric: match self.metric {
                 MetricChoice::Euclidean => Metric::Euclidean,
@@ -478,6 +538,12 @@ impl Cluster {
     }
 }
 
+/// The methods by their names.
+fn methods() -> impl TypedValueParser<Value = &'static Method> {
+    clap::builder::PossibleValuesParser::new(METHODS.iter().map(|method| method.name))
+        .map(|name| METHODS.iter().find(|method| method.name == name).expect("only these names are possible"))
+}
+
 /// What a parser of a value says in its error is what to give instead.
 fn parse_whole(text: &str) -> Result<usize, String> {
     // The device counts in 32 bits.
@@ -561,7 +627,12 @@ fn parse_size(text: &str) -> Result<u64, String> {
 
 /// The readers, samples and writers, each from its list: a name, and below it what it is.
 fn after_help() -> String {
-    let mut text = inputs_help();
+    let mut text = "Methods:\n".to_owned();
+    for method in METHODS {
+        text += &format!("  {:<7} {}\n", method.name, method.what);
+    }
+    text += "\n";
+    text += &inputs_help();
     text += "\nOutputs:\n";
     for writer in render::WRITERS {
         text += &format!("  .{}  {}\n", writer.extension, writer.what);

@@ -10,6 +10,7 @@ use crate::engine::Stop;
 use crate::gpu::{self, Gpu};
 use crate::job::{self, Backend, Event};
 use crate::mixture::{self, Fit, Prepared};
+use crate::objective::Objective;
 use crate::plan::{Budget, Plan, Settings, Shape, Start};
 use crate::{Error, Result, input, render};
 use std::time::Instant;
@@ -223,15 +224,17 @@ fn write_maps(
         labels: components.as_ref().or(data.labels.as_ref()),
         title: &outputs::title(&data.name),
         caption: &format!(
-            "t-SNE of {} points, {} dimensions · {}{} · {} iterations · KL {objective:.3}{}",
+            "{} of {} points, {} dimensions · {}{} · {} iterations · {} {objective:.3}{}",
+            settings.method.title,
             plan.n,
             plan.input_dims,
-            match plan.law {
-                Law::Perplexity(perplexity) => format!("perplexity {}", (100.0 * perplexity).round() / 100.0),
-                Law::Uniform => format!("uniform over {} neighbours", plan.neighbors),
-            },
+            from(plan),
             if settings.metric == crate::knn::Metric::Cosine { ", cosine" } else { "" },
             done.outcome.iterations,
+            match plan.objective {
+                Objective::Neighbour(_) => "KL",
+                Objective::Stress(_) => "stress",
+            },
             clusters.map_or_else(String::new, |fit| {
                 format!(" · coloured by a mixture of {} Gaussians fitted to the map", fit.mixture.n_components())
             }),
@@ -240,4 +243,21 @@ fn write_maps(
     // One full disk does not keep the map from another.
     let written: Vec<Result<()>> = arguments.outputs.iter().map(|path| render::write(path, &map)).collect();
     written.into_iter().collect()
+}
+
+/// What the map was made from, for its caption.
+fn from(plan: &Plan) -> String {
+    let rounded = |x: f64| (100.0 * x).round() / 100.0;
+    let mut text = match (plan.objective, plan.law) {
+        (Objective::Stress(exponent), _) => return format!("weights δ^-{}", rounded(exponent)),
+        (_, Law::Perplexity(perplexity)) => format!("perplexity {}", rounded(perplexity)),
+        (_, Law::Uniform) => format!("uniform over {} neighbours", plan.neighbors),
+    };
+    if let Some(dof) = plan.dof.filter(|&dof| dof != 1.0) {
+        text += &format!(", α {}", rounded(dof));
+    }
+    if let Some(lambda) = plan.lambda.filter(|&lambda| lambda != 1.0) {
+        text += &format!(", λ {}", rounded(lambda));
+    }
+    text
 }

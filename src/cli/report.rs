@@ -25,6 +25,7 @@ pub struct Report<'a> {
     stopped: &'static str,
     objective: Option<f64>,
     kl: Option<f64>,
+    stress: Option<f64>,
     trace: Vec<Reading>,
     seconds: Times,
     seconds_per_iteration: PerIteration,
@@ -103,6 +104,8 @@ struct Field {
     spacing: Option<f64>,
     grid: Option<Vec<usize>>,
     force_error: Option<f64>,
+    /// Points whose rows were computed exactly beside the mesh.
+    isolated: Option<usize>,
 }
 
 /// The mixture that colours a map.
@@ -171,7 +174,8 @@ impl<'a> Report<'a> {
                 crate::engine::Stop::Fault => "fault",
             },
             objective,
-            kl: objective,
+            kl: outcome.field.as_ref().and_then(|field| field.kl),
+            stress: objective.filter(|_| plan.stress_exponent.is_some()),
             trace: readings(&outcome.trace),
             seconds: Times {
                 read: around.read,
@@ -195,6 +199,7 @@ impl<'a> Report<'a> {
                 spacing: outcome.field.as_ref().and_then(|field| field.spacing),
                 grid: outcome.field.as_ref().and_then(|field| field.grid.clone()),
                 force_error: outcome.field.as_ref().map(|field| field.force_error),
+                isolated: outcome.field.as_ref().map(|field| field.isolated),
             },
             clusters: around.clusters,
             peak_bytes: Peak { host: around.peak_host, device: around.device.map(|(_, peak)| peak) },

@@ -2,19 +2,22 @@
 
 use super::{Descent, centre};
 use crate::data::{Affinities, Embedding};
-use crate::field::mesh::{self, Mesh};
+use crate::field::mesh::{self, Mesh, MeshError};
+use crate::field::rows::RowField;
 use crate::field::total::{Totals, total};
 use crate::field::{Account, FieldSums, Method, force_error, lanes};
-use crate::kernel::Student;
+use crate::kernel::{Similarity, Student};
 use crate::objective::attraction::attraction_into;
-use crate::objective::forward_kl;
+use crate::objective::dense::{Row, partition, push_into};
 use crate::objective::gather::Gathered;
 use crate::objective::loss::{cross, entropy};
+use crate::objective::stress::{Misfit, pull_into, stress};
+use crate::objective::{Goal, Neighbour, Normalization};
 use crate::optimizer::Phase;
 use crate::optimizer::step::{State, step};
 use crate::real::Real;
-use crate::{Error, Result};
-use ndarray::{Array1, Array2};
+use crate::{Error, Result, with_kernel};
+use ndarray::{Array1, Array2, ArrayView1};
 use std::time::{Duration, Instant};
 
 /// How long [`Descent::step`] goes on before it returns to be asked whether to stop.
@@ -25,31 +28,78 @@ const MESH_BYTES: u64 = 8 << 30;
 
 const CONTIGUOUS: &str = "matrices are made in standard layout";
 
-/// t-SNE on the CPU.
+/// A descent on the CPU.
 pub struct Cpu<'a, T: Real> {
-    affinities: &'a Affinities<T>,
-    gathered: Option<Gathered<'a>>,
-    entropy: f64,
+    goal: Goal<'a, T>,
+    attraction: Option<Attraction<'a, T>>,
+    field: Field<T>,
     state: State<T>,
-    mesh: Option<Mesh<T>>,
     sums: FieldSums<T>,
     pull: Array2<T>,
 }
 
+/// The edges, and what of the objective the map does not change.
+struct Attraction<'a, T: Real> {
+    affinities: &'a Affinities<T>,
+    gathered: Option<Gathered<'a>>,
+    kernel: Similarity,
+    entropy: f64,
+}
+
+/// How the rest of the gradient is computed.
+enum Field<T: Real> {
+    /// All pairs of t-SNE.
+    Pairs,
+    /// Unit charges on a mesh.
+    Mesh(Mesh<T>),
+    /// Two charges on a mesh.
+    Rows(RowField<T>),
+    /// All pairs of any other neighbour method.
+    Dense(Vec<Row<T>>),
+    /// All pairs of a distance method.
+    Stress(Vec<Misfit<T>>),
+}
+
 impl<'a, T: Real> Cpu<'a, T> {
-    /// Goes on from a state of N points, for their affinities.
-    pub fn new(affinities: &'a Affinities<T>, state: State<T>, field: Method) -> Cpu<'a, T> {
+    /// Goes on from a state of N points towards their goal.
+    ///
+    /// The mesh serves forward divergences only (`plan` refuses the rest).
+    pub fn new(goal: Goal<'a, T>, state: State<T>, field: Method) -> Cpu<'a, T> {
         let (n, dims) = state.points.dim();
         let zero = T::of(0.0);
+        let mesh = |kernel: Similarity, resolution| match kernel {
+            Similarity::Student(alpha) => Mesh::new(mesh::Student { alpha }, dims, resolution, MESH_BYTES),
+            Similarity::Gaussian => Mesh::new(mesh::Gaussian, dims, resolution, MESH_BYTES),
+        };
+        let field = match (&goal, field) {
+            (Goal::Stress { .. }, _) => Field::Stress(Vec::new()),
+            (Goal::Neighbour { method, .. }, Method::Mesh(resolution)) => {
+                let mesh = mesh(method.kernel, resolution);
+                match method.normalization {
+                    Normalization::Global => Field::Mesh(mesh),
+                    Normalization::Row => Field::Rows(RowField::new(mesh)),
+                }
+            }
+            (Goal::Neighbour { method, .. }, Method::Exact) if method.is_plain() => Field::Pairs,
+            (Goal::Neighbour { .. }, Method::Exact) => Field::Dense(Vec::new()),
+        };
+        let attraction = match goal {
+            Goal::Neighbour { method, affinities, row_entropy, .. } => Some(Attraction {
+                affinities,
+                gathered: Gathered::new(affinities),
+                kernel: method.kernel,
+                entropy: match method.normalization {
+                    Normalization::Global => entropy(affinities),
+                    Normalization::Row => row_entropy,
+                },
+            }),
+            Goal::Stress { .. } => None,
+        };
         Cpu {
-            affinities,
-            gathered: Gathered::new(affinities),
-            entropy: entropy(affinities),
-            mesh: match field {
-                Method::Exact => None,
-                Method::Mesh(resolution) => Some(Mesh::new(mesh::Student { alpha: 1.0 }, dims, resolution, MESH_BYTES)),
-            },
-            sums: FieldSums { force: Array2::from_elem((n, dims), zero), weight: Array1::from_elem(n, zero) },
+            goal,
+            attraction,
+            field,
+            sums: FieldSums { force: Array2::from_elem((n, dims), zero), weight: Array1::from_elem(n, T::of(1.0)) },
             pull: Array2::from_elem((n, dims), zero),
             state,
         }
@@ -57,42 +107,109 @@ impl<'a, T: Real> Cpu<'a, T> {
 
     /// Brings the attraction up to date with the map.
     fn attract(&mut self) {
+        if let Some(attraction) = &self.attraction {
+            attraction.pull(&self.state.points, &mut self.pull);
+        }
+    }
+
+    /// Brings the field up to date with the map, at this λ.
+    fn field(&mut self, lambda: f64) -> Result<Totals<T>> {
+        let points = self.state.points.view();
+        let force = &mut self.sums.force;
+        match (&mut self.field, self.goal) {
+            (Field::Pairs, _) => self.sums = lanes::exact(points, Student),
+            (Field::Mesh(mesh), _) => {
+                let (flat, phi) = (points.as_slice(), self.sums.weight.as_slice_mut());
+                mesh.evaluate(
+                    flat.expect(CONTIGUOUS),
+                    None,
+                    phi.expect(CONTIGUOUS),
+                    force.as_slice_mut().expect(CONTIGUOUS),
+                )
+                .map_err(no_mesh)?;
+            }
+            (Field::Rows(rows), Goal::Neighbour { method, .. }) => {
+                let force = force.as_slice_mut().expect(CONTIGUOUS);
+                with_kernel!(method.kernel, kernel => rows.evaluate(points, kernel, force)).map_err(no_mesh)?;
+            }
+            (Field::Dense(rows), Goal::Neighbour { method, reference, .. }) => {
+                let method = Neighbour { lambda, ..method };
+                let reference = reference.filter(|_| lambda < 1.0);
+                with_kernel!(method.kernel, kernel => {
+                    *rows = partition(points, kernel, &method, reference);
+                    push_into(points, kernel, &method, reference, rows, force);
+                });
+            }
+            (Field::Stress(rows), Goal::Stress { exponent, delta }) => {
+                *rows = pull_into(points, delta, exponent, force);
+            }
+            _ => unreachable!("a field is made for its goal"),
+        }
+        // The pushes of rows, of the dense pass and of stress are the gradient's own: with weights of 1, N / Z is 1.
+        Ok(total(points, self.sums.weight.view()))
+    }
+
+    /// The objective and the forward divergence at the map as it is now.
+    fn loss(&mut self) -> Result<(f64, Option<f64>)> {
+        let n = self.state.points.nrows();
+        let Goal::Neighbour { method, reference, .. } = self.goal else {
+            self.field(1.0)?;
+            let Field::Stress(rows) = &self.field else { unreachable!("a field is made for its goal") };
+            return Ok((stress(rows), None));
+        };
+        let mean = |values: &mut dyn Iterator<Item = T>| values.map(Real::wide).sum::<f64>() / n as f64;
+        let points = self.state.points.view();
+        let (log_z, reverse) = if matches!(self.field, Field::Dense(_)) {
+            let rows = with_kernel!(method.kernel, kernel => partition(points, kernel, &method, reference));
+            (mean(&mut rows.iter().map(|row| row.log_z)), mean(&mut rows.iter().map(|row| row.reverse)))
+        } else {
+            let z = self.field(1.0)?.z;
+            match &self.field {
+                Field::Rows(rows) => (mean(&mut rows.log_z.iter().copied()), 0.0),
+                _ => (z.wide().ln(), 0.0),
+            }
+        };
+        let attraction = self.attraction.as_ref().expect("a neighbour method has edges");
+        let forward = attraction.entropy + attraction.cross(&self.state.points) / n as f64 + log_z;
+        Ok((method.lambda * forward + (1.0 - method.lambda) * reverse, Some(forward)))
+    }
+}
+
+fn no_mesh(error: MeshError) -> Error {
+    Error::job("mesh field", error, "lower --learning-rate, start from a smaller map, or use --field exact")
+}
+
+impl<T: Real> Attraction<'_, T> {
+    fn pull(&self, points: &Array2<T>, pull: &mut Array2<T>) {
         match &self.gathered {
-            None => attraction_into(self.affinities, self.state.points.view(), Student, &mut self.pull),
+            None => {
+                with_kernel!(self.kernel, kernel => attraction_into(self.affinities, points.view(), kernel, pull));
+            }
             Some(gathered) => {
                 // Only `f32` is gathered, so these casts keep the type.
-                let map: &[f32] = bytemuck::cast_slice(self.state.points.as_slice().expect(CONTIGUOUS));
-                let pull: &mut [f32] = bytemuck::cast_slice_mut(self.pull.as_slice_mut().expect(CONTIGUOUS));
-                match self.state.points.ncols() {
-                    2 => gathered.attraction::<2>(map.as_chunks().0, pull.as_chunks_mut().0),
-                    _ => gathered.attraction::<3>(map.as_chunks().0, pull.as_chunks_mut().0),
+                let map: &[f32] = bytemuck::cast_slice(points.as_slice().expect(CONTIGUOUS));
+                let pull: &mut [f32] = bytemuck::cast_slice_mut(pull.as_slice_mut().expect(CONTIGUOUS));
+                match points.ncols() {
+                    2 => gathered.attraction::<2>(map.as_chunks().0, self.kernel, pull.as_chunks_mut().0),
+                    _ => gathered.attraction::<3>(map.as_chunks().0, self.kernel, pull.as_chunks_mut().0),
                 }
             }
         }
     }
 
-    /// Brings the field up to date with the map.
-    fn field(&mut self) -> Result<Totals<T>> {
-        let points = self.state.points.view();
-        match &mut self.mesh {
-            None => self.sums = lanes::exact(points, Student),
-            Some(mesh) => {
-                let evaluated = mesh.evaluate(
-                    points.as_slice().expect(CONTIGUOUS),
-                    None,
-                    self.sums.weight.as_slice_mut().expect(CONTIGUOUS),
-                    self.sums.force.as_slice_mut().expect(CONTIGUOUS),
-                );
-                evaluated.map_err(|error| {
-                    Error::job(
-                        "mesh field",
-                        error,
-                        "lower --learning-rate, start from a smaller map, or use --field exact",
-                    )
-                })?;
+    /// −Σ N p_ij log w(D_ij).
+    fn cross(&self, points: &Array2<T>) -> f64 {
+        match &self.gathered {
+            None => with_kernel!(self.kernel, kernel => cross(self.affinities, points.view(), kernel)),
+            Some(gathered) => {
+                // Only `f32` is gathered, so this cast keeps the type.
+                let map: &[f32] = bytemuck::cast_slice(points.as_slice().expect(CONTIGUOUS));
+                match points.ncols() {
+                    2 => gathered.cross::<2>(map.as_chunks().0, self.kernel),
+                    _ => gathered.cross::<3>(map.as_chunks().0, self.kernel),
+                }
             }
         }
-        Ok(total(points, self.sums.weight.view()))
     }
 }
 
@@ -100,7 +217,7 @@ impl<T: Real> Descent for Cpu<'_, T> {
     fn step(&mut self, phase: &Phase, count: usize) -> Result<usize> {
         let started = Instant::now();
         for done in 1..=count {
-            let totals = self.field()?;
+            let totals = self.field(phase.lambda)?;
             self.attract();
             step(&mut self.state, phase, self.pull.view(), self.sums.force.view(), &totals);
             if started.elapsed() >= BATCH {
@@ -119,33 +236,31 @@ impl<T: Real> Descent for Cpu<'_, T> {
     }
 
     fn objective(&mut self) -> Result<f64> {
-        let z = self.field()?.z;
-        let points = self.state.points.view();
-        let cross = match &self.gathered {
-            None => cross(self.affinities, points, Student),
-            Some(gathered) => {
-                // Only `f32` is gathered, so this cast keeps the type.
-                let map: &[f32] = bytemuck::cast_slice(points.as_slice().expect(CONTIGUOUS));
-                match points.ncols() {
-                    2 => gathered.cross::<2>(map.as_chunks().0),
-                    _ => gathered.cross::<3>(map.as_chunks().0),
-                }
-            }
-        };
-        Ok(forward_kl(self.entropy, cross, z.wide(), points.nrows()))
+        Ok(self.loss()?.0)
     }
 
     fn account(&mut self) -> Result<Account> {
-        if self.mesh.is_none() {
-            return Ok(Account::exact());
-        }
-        self.field()?;
+        let (_, kl) = self.loss()?;
+        let (mesh, log_z, isolated) = match &self.field {
+            Field::Mesh(mesh) => (mesh, None, 0),
+            Field::Rows(rows) => (&rows.mesh, Some(&rows.log_z), rows.isolated),
+            _ => return Ok(Account { kl, ..Account::exact() }),
+        };
+        let Goal::Neighbour { method, .. } = self.goal else { unreachable!("only these have a mesh") };
         let narrow = |values: &Array2<T>| values.mapv(|x| x.wide() as f32);
-        let grid = self.mesh.as_ref().and_then(Mesh::grid);
+        let log_z = log_z.map(|log_z| log_z.iter().map(|z| z.wide() as f32).collect::<Vec<_>>());
+        let grid = mesh.grid();
         Ok(Account {
             grid: grid.map(|(size, _)| size.into_iter().filter(|&side| side > 1).collect()),
             spacing: grid.map(|(_, spacing)| spacing),
-            force_error: force_error(narrow(&self.state.points).view(), narrow(&self.sums.force).view()),
+            force_error: force_error(
+                narrow(&self.state.points).view(),
+                narrow(&self.sums.force).view(),
+                method.kernel,
+                log_z.as_deref().map(ArrayView1::from),
+            ),
+            isolated,
+            kl,
         })
     }
 }

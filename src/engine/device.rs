@@ -2,16 +2,18 @@
 //! back but the objective.
 
 use super::{Descent, centre};
-use crate::data::{Affinities, Embedding};
+use crate::data::Embedding;
 use crate::field::exact::{self, ExactField};
 use crate::field::mesh::device::MeshField;
 use crate::field::total::TotalPass;
 use crate::field::{Account, Method, force_error};
 use crate::gpu::{Batch, Buffer, DISPATCH_SECONDS, Gpu, Pace, SUBMIT_SECONDS};
 use crate::objective::attraction::AttractionPass;
+use crate::objective::dense::{DensePass, Row};
 use crate::objective::edges::Edges;
-use crate::objective::forward_kl;
 use crate::objective::loss::{LossPass, entropy};
+use crate::objective::stress::{StressPass, stress};
+use crate::objective::{Goal, Neighbour, Normalization};
 use crate::optimizer::Phase;
 use crate::optimizer::step::{State, StepPass};
 use crate::{Error, Result};
@@ -24,17 +26,25 @@ const EDGE_PAIRS: f64 = 8.0;
 /// How often a batch may come back with nothing done before that is a mistake of ours: a grid made for a map holds it.
 const ATTEMPTS: usize = 3;
 
-/// How the field is computed.
+/// How the part of the gradient that is not attraction is computed.
 enum Field {
     Exact(ExactField),
     Mesh(Box<MeshField>),
+    Dense(Box<DensePass>),
+    Stress(StressPass),
 }
 
 impl Field {
-    fn new(gpu: &Gpu, points: &Buffer<f32>, n: usize, dims: usize, method: Method) -> Result<Field> {
-        Ok(match method {
-            Method::Exact => Field::Exact(ExactField::new(gpu, n)?),
-            Method::Mesh(resolution) => Field::Mesh(Box::new(MeshField::new(gpu, points, n, dims, resolution)?)),
+    fn new(gpu: &Gpu, points: &Buffer<f32>, n: usize, dims: usize, goal: &Goal<f32>, field: Method) -> Result<Field> {
+        Ok(match (goal, field) {
+            (Goal::Stress { exponent, delta }, _) => Field::Stress(StressPass::new(gpu, dims, delta, *exponent)?),
+            (Goal::Neighbour { method, .. }, Method::Mesh(resolution)) => {
+                Field::Mesh(Box::new(MeshField::new(gpu, points, n, dims, resolution, method.kernel)?))
+            }
+            (Goal::Neighbour { method, .. }, _) if method.is_plain() => Field::Exact(ExactField::new(gpu, n)?),
+            (Goal::Neighbour { method, reference, .. }, _) => {
+                Field::Dense(Box::new(DensePass::new(gpu, n, dims, method, *reference)?))
+            }
         })
     }
 
@@ -43,14 +53,16 @@ impl Field {
         match self {
             Field::Exact(field) => (&field.sums, field.segments),
             Field::Mesh(field) => (&field.sums, 1),
+            Field::Dense(pass) => (&pass.sums, pass.segments()),
+            Field::Stress(pass) => (&pass.sums, pass.segments()),
         }
     }
 
     /// Sizes of the mesh and its spacing, if there is one.
     fn grid(&self) -> Option<([usize; 3], f64)> {
         match self {
-            Field::Exact(_) => None,
             Field::Mesh(field) => field.shape().map(|shape| (shape.fine.size, shape.fine.h)),
+            Field::Exact(_) | Field::Dense(_) | Field::Stress(_) => None,
         }
     }
 
@@ -59,14 +71,16 @@ impl Field {
         match self {
             Field::Exact(_) => (n as f64).powi(2),
             Field::Mesh(field) => field.work(),
+            Field::Dense(pass) => pass.pairs(),
+            Field::Stress(pass) => pass.pairs(),
         }
     }
 
     /// Iterations that are worth recording.
     fn lasts(&self) -> usize {
         match self {
-            Field::Exact(_) => usize::MAX,
             Field::Mesh(field) => field.lasts(),
+            Field::Exact(_) | Field::Dense(_) | Field::Stress(_) => usize::MAX,
         }
     }
 
@@ -74,30 +88,39 @@ impl Field {
         match self {
             Field::Exact(field) => field.record(batch, pace),
             Field::Mesh(field) => field.record(batch, pace),
+            Field::Dense(pass) => pass.record(batch, pace),
+            Field::Stress(pass) => pass.record(batch, pace),
         }
     }
 
     /// Waits for the device; of `recorded` evaluations, how many there were.
     fn settle(&mut self, gpu: &Gpu, points: &Buffer<f32>, recorded: usize) -> Result<usize> {
         match self {
-            Field::Exact(_) => gpu.wait().map(|()| recorded),
             Field::Mesh(field) => field.settle(gpu, points),
+            Field::Exact(_) | Field::Dense(_) | Field::Stress(_) => gpu.wait().map(|()| recorded),
         }
     }
 }
 
-/// t-SNE on a device.
+/// The edges of p on the device, with what runs over them.
+struct Attraction {
+    method: Neighbour,
+    /// What of the forward divergence the map does not change.
+    entropy: f64,
+    edges: Edges,
+    pass: AttractionPass,
+    loss: LossPass,
+}
+
+/// A descent on a device.
 pub struct Device<'a> {
     gpu: &'a Gpu,
     n: usize,
     dims: usize,
-    entropy: f64,
     points: Buffer<f32>,
-    edges: Edges,
+    attraction: Option<Attraction>,
     field: Field,
     total: TotalPass,
-    attraction: AttractionPass,
-    loss: LossPass,
     step: StepPass,
     pace: Pace,
     /// Pairs that the dispatches are now cut for.
@@ -105,43 +128,50 @@ pub struct Device<'a> {
 }
 
 impl<'a> Device<'a> {
-    /// Uploads the affinities and a map `[N, d]` to start from at rest.
+    /// Uploads the goal's input and a map `[N, d]` to start from at rest.
     ///
     /// # Errors
     /// Any fault of the device, or a map that no mesh of this method holds.
-    pub fn new(gpu: &'a Gpu, affinities: &Affinities<f32>, start: Array2<f32>, method: Method) -> Result<Device<'a>> {
+    pub fn new(gpu: &'a Gpu, goal: Goal<f32>, start: Array2<f32>, field: Method) -> Result<Device<'a>> {
         let (n, dims) = start.dim();
         let state = State::at_rest(start);
         let points = gpu.upload_map("map", state.points.view())?;
-        let edges = Edges::upload(gpu, affinities)?;
-        let field = Field::new(gpu, &points, n, dims, method)?;
+        let attraction = match goal {
+            Goal::Stress { .. } => None,
+            Goal::Neighbour { method, affinities, row_entropy, .. } => Some(Attraction {
+                method,
+                entropy: match method.normalization {
+                    Normalization::Global => entropy(affinities),
+                    Normalization::Row => row_entropy,
+                },
+                edges: Edges::upload(gpu, affinities)?,
+                pass: AttractionPass::new(gpu, &points)?,
+                loss: LossPass::new(gpu, n)?,
+            }),
+        };
+        let field = Field::new(gpu, &points, n, dims, &goal, field)?;
         let (sums, segments) = field.sums();
         let total = TotalPass::new(gpu, n, dims, &points, sums, segments)?;
-        let attraction = AttractionPass::new(gpu, &points)?;
-        let loss = LossPass::new(gpu, n)?;
-        let step = StepPass::new(gpu, &state, &points, &attraction.attraction, sums, &total.totals)?;
-        let mut device = Device {
-            gpu,
-            n,
-            dims,
-            entropy: entropy(affinities),
-            points,
-            edges,
-            field,
-            total,
-            attraction,
-            loss,
-            step,
-            pace: Pace::guess(exact::SLOWEST_PAIRS),
-            cut: 0.0,
+        // The distance family has no edges: zeros.
+        let nothing;
+        let pull = match &attraction {
+            Some(attraction) => &attraction.pass.attraction,
+            None => {
+                nothing = gpu.zeros("no attraction", points.len())?;
+                &nothing
+            }
         };
+        let step = StepPass::new(gpu, &state, &points, pull, sums, &total.totals)?;
+        let pace = Pace::guess(exact::SLOWEST_PAIRS);
+        let mut device = Device { gpu, n, dims, points, attraction, field, total, step, pace, cut: 0.0 };
         device.cut_dispatches()?;
         Ok(device)
     }
 
     /// Pairs that one iteration costs.
     fn pairs(&self) -> f64 {
-        self.field.pairs(self.n) + EDGE_PAIRS * self.edges.len() as f64
+        let edges = self.attraction.as_ref().map_or(0, |attraction| attraction.edges.len());
+        self.field.pairs(self.n) + EDGE_PAIRS * edges as f64
     }
 
     /// Cuts the long dispatches to the measured pace, if that has moved enough to matter.
@@ -152,12 +182,18 @@ impl<'a> Device<'a> {
             return Ok(());
         }
         self.cut = pairs;
-        let most = self.pace.rows(self.edges.len(), EDGE_PAIRS, DISPATCH_SECONDS, 1);
-        if let Field::Exact(field) = &mut self.field {
-            field.split(self.gpu, &exact::SHADERS[self.dims - 2], &self.points, rows)?;
+        match &mut self.field {
+            Field::Exact(field) => field.split(self.gpu, &exact::SHADERS[self.dims - 2], &self.points, rows)?,
+            Field::Dense(pass) => pass.split(self.gpu, &self.points, pairs)?,
+            Field::Stress(pass) => pass.split(self.gpu, &self.points, pairs)?,
+            Field::Mesh(_) => {}
         }
-        self.attraction.split(self.gpu, &self.edges, &self.points, self.dims, most)?;
-        self.loss.split(self.gpu, &self.edges, &self.points, self.dims, most)
+        if let Some(Attraction { method, edges, pass, loss, .. }) = &mut self.attraction {
+            let most = self.pace.rows(edges.len(), EDGE_PAIRS, DISPATCH_SECONDS, 1);
+            pass.split(self.gpu, edges, &self.points, self.dims, method.kernel, most)?;
+            loss.split(self.gpu, edges, &self.points, self.dims, method.kernel, most)?;
+        }
+        Ok(())
     }
 
     fn record_field(&self, batch: &mut Batch) -> Result<()> {
@@ -178,6 +214,44 @@ impl<'a> Device<'a> {
         }
         Err(idle())
     }
+
+    /// The objective and the forward divergence at the map as it is now.
+    fn losses(&mut self) -> Result<(f64, Option<f64>)> {
+        let (method, entropy) = match (&self.attraction, &mut self.field) {
+            (Some(attraction), Field::Dense(pass)) => {
+                pass.set(self.gpu, attraction.method.lambda);
+                let mut batch = self.gpu.batch();
+                pass.record_rows(&mut batch, &self.pace)?;
+                batch.run()?;
+                (attraction.method, attraction.entropy)
+            }
+            (Some(attraction), _) => {
+                let known = (attraction.method, attraction.entropy);
+                self.evaluate()?;
+                known
+            }
+            (None, field) => {
+                let Field::Stress(pass) = field else { unreachable!("a field is made for its goal") };
+                let mut batch = self.gpu.batch();
+                pass.record(&mut batch, &self.pace)?;
+                batch.run()?;
+                return Ok((stress(&pass.read(self.gpu)?), None));
+            }
+        };
+        let (log_z, reverse) = match &self.field {
+            Field::Dense(pass) => {
+                let rows = pass.read(self.gpu)?;
+                let mean = |of: fn(&Row<f32>) -> f32| {
+                    rows.iter().map(|row| f64::from(of(row))).sum::<f64>() / rows.len() as f64
+                };
+                (mean(|row| row.log_z), mean(|row| row.reverse))
+            }
+            _ => (f64::from(self.total.read(self.gpu)?.z).ln(), 0.0),
+        };
+        let cross = self.attraction.as_ref().map_or(Ok(0.0), |attraction| attraction.loss.cross(self.gpu))?;
+        let forward = entropy + cross / self.n as f64 + log_z;
+        Ok((method.lambda * forward + (1.0 - method.lambda) * reverse, Some(forward)))
+    }
 }
 
 fn idle() -> Error {
@@ -187,6 +261,9 @@ fn idle() -> Error {
 impl Descent for Device<'_> {
     fn step(&mut self, phase: &Phase, count: usize) -> Result<usize> {
         self.step.set(self.gpu, phase);
+        if let Field::Dense(pass) = &mut self.field {
+            pass.set(self.gpu, phase.lambda);
+        }
         for _ in 0..ATTEMPTS {
             let count = self.pace.rows(count.min(self.field.lasts()), self.pairs(), SUBMIT_SECONDS, 1);
             let pairs = self.pairs() * count as f64;
@@ -194,7 +271,9 @@ impl Descent for Device<'_> {
             let mut batch = self.gpu.batch();
             for _ in 0..count {
                 self.record_field(&mut batch)?;
-                self.attraction.record(&mut batch);
+                if let Some(attraction) = &self.attraction {
+                    attraction.pass.record(&mut batch);
+                }
                 self.step.record(&mut batch);
             }
             batch.submit();
@@ -224,25 +303,23 @@ impl Descent for Device<'_> {
     }
 
     fn objective(&mut self) -> Result<f64> {
-        self.evaluate()?;
-        let cross = self.loss.cross(self.gpu)?;
-        let z = self.total.read(self.gpu)?.z;
-        Ok(forward_kl(self.entropy, cross, f64::from(z), self.n))
+        Ok(self.losses()?.0)
     }
 
     fn account(&mut self) -> Result<Account> {
-        if self.field.grid().is_none() {
-            return Ok(Account::exact());
-        }
-        self.evaluate()?;
-        let grid = self.field.grid();
+        let (_, kl) = self.losses()?;
+        let (Some((size, spacing)), Some(attraction)) = (self.field.grid(), &self.attraction) else {
+            return Ok(Account { kl, ..Account::exact() });
+        };
         let sums = self.gpu.read(self.field.sums().0, self.n)?;
         let force = Array2::from_shape_fn((self.n, self.dims), |(i, c)| sums[i][c]);
         let points = self.gpu.read_map(&self.points, self.dims)?;
         Ok(Account {
-            grid: grid.map(|(size, _)| size.into_iter().filter(|&side| side > 1).collect()),
-            spacing: grid.map(|(_, spacing)| spacing),
-            force_error: force_error(points.view(), force.view()),
+            grid: Some(size.into_iter().filter(|&side| side > 1).collect()),
+            spacing: Some(spacing),
+            force_error: force_error(points.view(), force.view(), attraction.method.kernel, None),
+            isolated: 0,
+            kl,
         })
     }
 }

@@ -14,15 +14,20 @@ use rayon::prelude::*;
 /// `points` is `[N, d]`. Terms are added in the order of j, so the result does not depend on the number of threads.
 pub fn exact<T: Real, K: Kernel<T>>(points: ArrayView2<T>, kernel: K) -> FieldSums<T> {
     let (n, dims) = points.dim();
-    let rows: Vec<(Vec<T>, T)> = (0..n).into_par_iter().map(|i| at(points, i, kernel)).collect();
+    let rows: Vec<(Vec<T>, T)> = (0..n).into_par_iter().map(|i| at(points, i, kernel, |_| T::of(1.0))).collect();
     FieldSums {
         force: Array2::from_shape_fn((n, dims), |(i, c)| rows[i].0[c]),
         weight: rows.iter().map(|row| row.1).collect::<Array1<T>>(),
     }
 }
 
-/// The field at point `i` alone: force `[d]` and weight.
-pub fn at<T: Real, K: Kernel<T>>(points: ArrayView2<T>, i: usize, kernel: K) -> (Vec<T>, T) {
+/// The field of the charges `charge(j)` at point `i` alone: force `[d]` and weight.
+pub fn at<T: Real, K: Kernel<T>>(
+    points: ArrayView2<T>,
+    i: usize,
+    kernel: K,
+    charge: impl Fn(usize) -> T,
+) -> (Vec<T>, T) {
     let y_i = points.row(i);
     let mut force = vec![T::of(0.0); points.ncols()];
     let mut weight = T::of(0.0);
@@ -31,7 +36,7 @@ pub fn at<T: Real, K: Kernel<T>>(points: ArrayView2<T>, i: usize, kernel: K) -> 
             continue;
         }
         let d2 = Zip::from(y_i).and(y_j).fold(T::of(0.0), |d2, &a, &b| d2 + (a - b) * (a - b));
-        let w = kernel.weight(d2);
+        let w = charge(j) * kernel.weight(d2);
         let pull = w * kernel.slope(d2);
         for (c, sum) in force.iter_mut().enumerate() {
             *sum += pull * (y_i[c] - y_j[c]);

@@ -1,17 +1,17 @@
 //! The exact field at the speed of the vector units: the sum of [`exact`](super::exact::exact), many pairs at a time.
 //!
 //! Blocks of 1,024 points j that stay in the first cache are gone through twice: once for the weights, a loop that the
-//! compiler vectorises because every pass writes its own place, and once for the sums, in [`LANES`] separate accumulators.
+//! compiler vectorises because every pass writes its own place, and once for the sums, in [`LANES`](crate::real::LANES) separate accumulators.
 //! Sums of blocks are formed apart, so that rounding grows with 64 + N/1024. About 12 operations a pair, one of them a
 //! division.
 
 use super::FieldSums;
 use crate::kernel::Kernel;
-use crate::real::{LANES, Real, vectorized};
+use crate::real::{Real, sum_in_lanes, vectorized};
 use ndarray::{Array1, Array2, ArrayView2};
 use rayon::prelude::*;
 
-/// Points whose sums are formed apart, a multiple of [`LANES`].
+/// Points whose sums are formed apart, a multiple of [`LANES`](crate::real::LANES).
 const BLOCK: usize = 1024;
 
 /// Rows that a task computes at a time.
@@ -85,34 +85,10 @@ fn one_row<T: Real, K: Kernel<T>, const D: usize>(i: usize, columns: &[Vec<T>; D
             weights[i - first] = zero;
             pulls[i - first] = zero;
         }
-        total.weight += in_lanes(weights, |w, _| w, weights);
+        total.weight += sum_in_lanes(weights, weights, |w, _| w);
         for c in 0..D {
-            total.force[c] += in_lanes(pulls, |pull, y| pull * (y_i[c] - y), block[c]);
+            total.force[c] += sum_in_lanes(pulls, block[c], |pull, y| pull * (y_i[c] - y));
         }
     }
     total
-}
-
-/// Σ term(a_j, b_j), in [`LANES`] parts.
-#[inline(always)]
-fn in_lanes<T: Real>(a: &[T], term: impl Fn(T, T) -> T, b: &[T]) -> T {
-    let mut lanes = [T::of(0.0); LANES];
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-    for (a, b) in a.iter().zip(b) {
-        for l in 0..LANES {
-            lanes[l] += term(a[l], b[l]);
-        }
-    }
-    for (l, (&a, &b)) in a_rest.iter().zip(b_rest).enumerate() {
-        lanes[l] += term(a, b);
-    }
-    // By halves.
-    let mut half = LANES / 2;
-    while half > 0 {
-        for l in 0..half {
-            lanes[l] += lanes[l + half];
-        }
-        half /= 2;
-    }
-    lanes[0]
 }

@@ -10,15 +10,18 @@
 //! - [`exact`] reads like the formula: in `f64` it is the oracle of everything else.
 //! - [`lanes`] is the same sum at the speed of the vector units: what the CPU runs for some thousand points.
 //! - [`mesh`] is the same sum to within a stated error, in time that grows with the grid and not with N².
+//! - [`rows`] is two such sums, where q sums to 1 over each row.
 //! - [`total`] adds up what every point needs to know of all.
 
 pub mod exact;
 pub mod lanes;
 pub mod mesh;
+pub mod rows;
 pub mod total;
 
-use crate::kernel::Student;
-use ndarray::{Array1, Array2, ArrayView2};
+use crate::kernel::Similarity;
+use crate::with_kernel;
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
 use rayon::prelude::*;
 
 /// What the field gives every point.
@@ -59,12 +62,16 @@ pub struct Account {
     pub spacing: Option<f64>,
     /// Σ|F − F64|² / Σ|F64|² over some points, its root; 0 where all pairs were computed.
     pub force_error: f64,
+    /// Points that the mesh left to exact sums.
+    pub isolated: usize,
+    /// The forward divergence, in nats; `None` for the distance family.
+    pub kl: Option<f64>,
 }
 
 impl Account {
     /// Of a descent by all pairs.
     pub fn exact() -> Account {
-        Account { grid: None, spacing: None, force_error: 0.0 }
+        Account { grid: None, spacing: None, force_error: 0.0, isolated: 0, kl: None }
     }
 }
 
@@ -73,8 +80,14 @@ const SAMPLED_PAIRS: usize = 100_000_000;
 
 /// The relative error of forces `[N, d]` in the L2 norm over a sample of the points, against all pairs in `f64`.
 ///
-/// Up to 1,000 points, evenly spread over the rows.
-pub fn force_error(points: ArrayView2<f32>, force: ArrayView2<f32>) -> f64 {
+/// Up to 1,000 points, evenly spread over the rows. `log_z` `[N]` is given where the forces are the pushes of [`rows`]: a sampled
+/// row's own normaliser is then computed from all pairs, those of the others are taken as given.
+pub fn force_error(
+    points: ArrayView2<f32>,
+    force: ArrayView2<f32>,
+    kernel: Similarity,
+    log_z: Option<ArrayView1<f32>>,
+) -> f64 {
     let (n, dims) = points.dim();
     let sample = (SAMPLED_PAIRS / n.max(1)).clamp(50, 1000).min(n);
     let wide = points.mapv(f64::from);
@@ -82,7 +95,12 @@ pub fn force_error(points: ArrayView2<f32>, force: ArrayView2<f32>) -> f64 {
         .into_par_iter()
         .map(|s| {
             let i = s * n / sample;
-            let (want, _) = exact::at(wide.view(), i, Student);
+            let (mut want, weight) = with_kernel!(kernel, kernel => exact::at(wide.view(), i, kernel, |_| 1.0));
+            if let Some(log_z) = log_z {
+                let charge = |j: usize| (-f64::from(log_z[j])).exp();
+                let (other, _) = with_kernel!(kernel, kernel => exact::at(wide.view(), i, kernel, charge));
+                want = want.iter().zip(&other).map(|(own, other)| 0.5 * (own / weight + other)).collect();
+            }
             let wrong = (0..dims).map(|c| (f64::from(force[[i, c]]) - want[c]).powi(2)).sum::<f64>();
             (wrong, want.iter().map(|x| x * x).sum())
         })

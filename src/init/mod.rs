@@ -3,6 +3,7 @@
 //! | start | the map's coordinate c of point i |
 //! |---|---|
 //! | [`Start::Pca`] | the score s_ic of the c-th principal component, times 10⁻⁴ / (standard deviation of the first) |
+//! | [`Start::Components`] | the score itself, as classical MDS has it: where distances are to be met and not only neighbours |
 //! | [`Start::Random`] | normal, of standard deviation 10⁻⁴ |
 //! | [`Start::Given`] | as given |
 //!
@@ -28,6 +29,8 @@ use ndarray::{Array2, ArrayView2};
 pub enum Start {
     /// The first principal components, scaled down.
     Pca,
+    /// The first principal components as they are.
+    Components,
     /// Small normal random numbers.
     Random,
     /// `[N, d]` coordinates.
@@ -77,15 +80,18 @@ pub fn start(points: ArrayView2<'_, f32>, start: &Start, dims: usize, seed: u64)
                 column.iter_mut().zip(noise(c)).for_each(|(y, z)| *y = z);
             }
         }
-        Start::Pca => {
+        Start::Pca | Start::Components => {
             let pca = principal_components(points, dims.min(points.ncols()).min(n))?;
             let first = pca.variances[0];
             for (c, mut column) in map.columns_mut().into_iter().enumerate() {
+                let (scale, noisy) = match start {
+                    Start::Pca => (START_DEVIATION / first.sqrt(), 1.0),
+                    _ => (1.0, first.sqrt()),
+                };
                 if c < pca.variances.len() && pca.variances[c] > MISSING * first {
-                    let scale = START_DEVIATION / first.sqrt();
                     column.iter_mut().zip(pca.scores.column(c)).for_each(|(y, &s)| *y = (scale * f64::from(s)) as f32);
                 } else {
-                    column.iter_mut().zip(noise(c)).for_each(|(y, z)| *y = z);
+                    column.iter_mut().zip(noise(c)).for_each(|(y, z)| *y = (noisy * f64::from(z)) as f32);
                 }
             }
         }

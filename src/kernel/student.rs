@@ -20,7 +20,7 @@ impl<T: Real> Kernel<T> for Student {
 
     #[inline(always)]
     fn log_weight(self, d2: T) -> T {
-        -d2.log_1p()
+        -d2.fast_log_1p()
     }
 
     #[inline(always)]

@@ -3,7 +3,7 @@
 use super::edges::{EdgeParams, Edges};
 use crate::data::Affinities;
 use crate::gpu::{Batch, Buffer, Call, Gpu, Params, Shader};
-use crate::kernel::{Kernel, Student};
+use crate::kernel::{Kernel, Similarity};
 use crate::real::Real;
 use crate::{Result, wgsl};
 use ndarray::{Array2, ArrayView2};
@@ -56,26 +56,20 @@ fn in_dims<T: Real, K: Kernel<T>, const D: usize>(
     });
 }
 
-/// The twin in 2 and in 3 dimensions.
-pub const SHADERS: [Shader; 2] = [
-    Shader {
-        parts: &[
-            wgsl!("lib/dispatch.wgsl"),
-            wgsl!("lib/point2.wgsl"),
-            Student::PART,
-            wgsl!("objective/attraction.wgsl"),
-        ],
-        params: EdgeParams::STRUCTURE,
-    },
-    Shader {
-        parts: &[
-            wgsl!("lib/dispatch.wgsl"),
-            wgsl!("lib/point3.wgsl"),
-            Student::PART,
-            wgsl!("objective/attraction.wgsl"),
-        ],
-        params: EdgeParams::STRUCTURE,
-    },
+macro_rules! shader {
+    ($point:literal, $kernel:expr) => {
+        Shader {
+            parts: &[wgsl!("lib/dispatch.wgsl"), wgsl!($point), $kernel, wgsl!("objective/attraction.wgsl")],
+            params: EdgeParams::STRUCTURE,
+        }
+    };
+}
+
+/// The twin of each kernel ([`Similarity::number`]) in 2 and in 3 dimensions.
+pub const SHADERS: [[Shader; 2]; 3] = [
+    [shader!("lib/point2.wgsl", Similarity::PARTS[0]), shader!("lib/point3.wgsl", Similarity::PARTS[0])],
+    [shader!("lib/point2.wgsl", Similarity::PARTS[1]), shader!("lib/point3.wgsl", Similarity::PARTS[1])],
+    [shader!("lib/point2.wgsl", Similarity::PARTS[2]), shader!("lib/point3.wgsl", Similarity::PARTS[2])],
 ];
 
 /// The attraction of a map that lies on the device.
@@ -98,9 +92,18 @@ impl AttractionPass {
     ///
     /// # Errors
     /// Any fault of the device.
-    pub fn split(&mut self, gpu: &Gpu, edges: &Edges, points: &Buffer<f32>, dims: usize, most: usize) -> Result<()> {
-        let kernel = gpu.kernel(&SHADERS[dims - 2], "edges")?;
-        self.calls = edges.calls(gpu, &kernel, most, &[("points", points), ("attraction", &self.attraction)])?;
+    pub fn split(
+        &mut self,
+        gpu: &Gpu,
+        edges: &Edges,
+        points: &Buffer<f32>,
+        dims: usize,
+        similarity: Similarity,
+        most: usize,
+    ) -> Result<()> {
+        let kernel = gpu.kernel(&SHADERS[similarity.number()][dims - 2], "edges")?;
+        self.calls =
+            edges.calls(gpu, &kernel, similarity, most, &[("points", points), ("attraction", &self.attraction)])?;
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use crate::data::Affinities;
 use crate::gpu::{Bindable, Buffer, Call, Gpu, Kernel};
+use crate::kernel::Similarity;
 use crate::{Result, params};
 use std::sync::Arc;
 
@@ -14,6 +15,8 @@ params! {
         pub first: u32,
         /// Row after the last of this dispatch, counted in the piece.
         pub end: u32,
+        /// Of Student's kernel.
+        pub alpha: f32,
     }
 }
 
@@ -87,6 +90,7 @@ impl Edges {
         &self,
         gpu: &Gpu,
         kernel: &Arc<Kernel>,
+        similarity: Similarity,
         most: usize,
         buffers: &[(&str, &dyn Bindable)],
     ) -> Result<Vec<(Call, usize)>> {
@@ -98,7 +102,12 @@ impl Edges {
                 let from = piece.starts[first] as usize;
                 let fits = piece.starts[first + 1..].partition_point(|&start| start as usize - from <= most);
                 let end = (first + fits.max(GROUP_ROWS)).min(rows);
-                let params = EdgeParams { base: piece.base as u32, first: first as u32, end: end as u32 };
+                let params = EdgeParams {
+                    base: piece.base as u32,
+                    first: first as u32,
+                    end: end as u32,
+                    alpha: similarity.alpha() as f32,
+                };
                 let params = gpu.uniform("edge params", &params)?;
                 let mut all: Vec<(&str, &dyn Bindable)> = vec![
                     ("params", &params),

@@ -9,6 +9,7 @@
 //! before they are needed.
 
 use crate::data::Affinities;
+use crate::kernel::Similarity;
 use crate::real::Real;
 use std::any::TypeId;
 
@@ -34,20 +35,20 @@ impl<'a> Gathered<'a> {
         Some(Gathered { affinities })
     }
 
-    /// Σ_j N p_ij s(D_ij) (y_i − y_j) of Student's kernel for every point of `map`, `[N, D]`, D = 2 or 3.
-    pub fn attraction<const D: usize>(&self, map: &[[f32; D]], pull: &mut [[f32; D]]) {
+    /// Σ_j N p_ij s(D_ij) (y_i − y_j) for every point of `map`, `[N, D]`, D = 2 or 3.
+    pub fn attraction<const D: usize>(&self, map: &[[f32; D]], kernel: Similarity, pull: &mut [[f32; D]]) {
         #[cfg(target_arch = "x86_64")]
-        x86::attraction(self.affinities, map, pull);
+        x86::attraction(self.affinities, map, kernel.slope(), pull);
         #[cfg(not(target_arch = "x86_64"))]
-        unreachable!("Gathered is not made on this processor: {} and {} points", map.len(), pull.len());
+        unreachable!("Gathered is not made on this processor: {} and {} points, {kernel:?}", map.len(), pull.len());
     }
 
-    /// −Σ N p_ij log w(D_ij) of Student's kernel over all edges of `map`, `[N, D]`: rows in `f32`, their sum in `f64`.
-    pub fn cross<const D: usize>(&self, map: &[[f32; D]]) -> f64 {
+    /// −Σ N p_ij log w(D_ij) over all edges of `map`, `[N, D]`: rows in `f32`, their sum in `f64`.
+    pub fn cross<const D: usize>(&self, map: &[[f32; D]], kernel: Similarity) -> f64 {
         #[cfg(target_arch = "x86_64")]
-        return x86::cross(self.affinities, map);
+        return x86::cross(self.affinities, map, kernel.slope());
         #[cfg(not(target_arch = "x86_64"))]
-        unreachable!("Gathered is not made on this processor: {} points", map.len());
+        unreachable!("Gathered is not made on this processor: {} points, {kernel:?}", map.len());
     }
 }
 
@@ -71,30 +72,47 @@ mod x86 {
     /// Edges between asking for a point and needing it: the latency of the cache farthest from the core.
     const AHEAD: usize = 64;
 
-    pub fn attraction<const D: usize>(affinities: &Affinities<f32>, map: &[[f32; D]], pull: &mut [[f32; D]]) {
+    /// `slope` is (a, b) of s = a / (1 + bD).
+    pub fn attraction<const D: usize>(
+        affinities: &Affinities<f32>,
+        map: &[[f32; D]],
+        slope: (f64, f64),
+        pull: &mut [[f32; D]],
+    ) {
         const { assert!(D == 2 || D == 3, "maps have 2 or 3 dimensions") }
         assert!(map.len() == affinities.n_points() && pull.len() == map.len(), "one point a row of affinities");
         pull.par_chunks_mut(TASK_ROWS).enumerate().for_each(|(task, pull)| {
             // SAFETY: `Gathered` exists only where `available` found AVX2 and FMA.
-            unsafe { rows(affinities, map, task * TASK_ROWS, pull) }
+            unsafe { rows(affinities, map, slope, task * TASK_ROWS, pull) }
         });
     }
 
-    pub fn cross<const D: usize>(affinities: &Affinities<f32>, map: &[[f32; D]]) -> f64 {
+    /// `slope` is (a, b) of s = a / (1 + bD): log w = −(a/b) log(1 + bD), or −aD where b = 0.
+    pub fn cross<const D: usize>(affinities: &Affinities<f32>, map: &[[f32; D]], slope: (f64, f64)) -> f64 {
         assert!(map.len() == affinities.n_points(), "one point a row of affinities");
         let tasks: Vec<f64> = (0..map.len().div_ceil(TASK_ROWS))
             .into_par_iter()
             .map(|task| {
                 let first = task * TASK_ROWS;
                 // SAFETY: `Gathered` exists only where `available` found AVX2 and FMA.
-                unsafe { losses(affinities, map, first, (first + TASK_ROWS).min(map.len())) }
+                unsafe { losses(affinities, map, slope, first, (first + TASK_ROWS).min(map.len())) }
             })
             .collect();
-        tasks.iter().sum()
+        let (a, b) = slope;
+        tasks.iter().sum::<f64>() * if b == 0.0 { a } else { a / b }
     }
 
+    /// Σ N p_ij log(1 + bD), or Σ N p_ij D where b = 0, over the edges of some rows.
     #[target_feature(enable = "avx2,fma")]
-    fn losses<const D: usize>(affinities: &Affinities<f32>, map: &[[f32; D]], first: usize, end: usize) -> f64 {
+    fn losses<const D: usize>(
+        affinities: &Affinities<f32>,
+        map: &[[f32; D]],
+        slope: (f64, f64),
+        first: usize,
+        end: usize,
+    ) -> f64 {
+        let b = slope.1 as f32;
+        let b_lanes = _mm256_set1_ps(b);
         let mut total = 0.0;
         for i in first..end {
             let own = map[i].map(|y| _mm256_set1_ps(y));
@@ -112,13 +130,14 @@ mod x86 {
                     let difference = _mm256_sub_ps(own[c], others[c]);
                     d2 = _mm256_fmadd_ps(difference, difference, d2);
                 }
-                sum = _mm256_fmadd_ps(weight, log_1p(d2), sum);
+                let term = if b == 0.0 { d2 } else { log_1p(_mm256_mul_ps(b_lanes, d2)) };
+                sum = _mm256_fmadd_ps(weight, term, sum);
             }
             total += f64::from(fold(sum));
             for (&j, &weight) in index_rest.iter().zip(weight_rest) {
                 let other = map[j as usize];
                 let d2 = (0..D).map(|c| (map[i][c] - other[c]).powi(2)).sum::<f32>();
-                total += f64::from(weight * d2.ln_1p());
+                total += f64::from(weight * if b == 0.0 { d2 } else { (b * d2).ln_1p() });
             }
         }
         total
@@ -151,8 +170,16 @@ mod x86 {
     }
 
     #[target_feature(enable = "avx2,fma")]
-    fn rows<const D: usize>(affinities: &Affinities<f32>, map: &[[f32; D]], first: usize, pull: &mut [[f32; D]]) {
-        let one = _mm256_set1_ps(1.0);
+    fn rows<const D: usize>(
+        affinities: &Affinities<f32>,
+        map: &[[f32; D]],
+        slope: (f64, f64),
+        first: usize,
+        pull: &mut [[f32; D]],
+    ) {
+        // a / (1 + bD) = 1 / (1/a + (b/a) D).
+        let (constant, factor) = ((1.0 / slope.0) as f32, (slope.1 / slope.0) as f32);
+        let (constant_lanes, factor_lanes) = (_mm256_set1_ps(constant), _mm256_set1_ps(factor));
         for (r, sum) in pull.iter_mut().enumerate() {
             let i = first + r;
             let own = map[i].map(|y| _mm256_set1_ps(y));
@@ -170,13 +197,13 @@ mod x86 {
                 let others = unsafe { gather(map, index) };
                 // SAFETY: a block is eight numbers.
                 let weight = in_order_of_pairs(unsafe { _mm256_loadu_ps(weight.as_ptr()) });
-                let mut differences = [one; D];
-                let mut d2_and_1 = one;
+                let mut differences = [constant_lanes; D];
+                let mut d2 = _mm256_setzero_ps();
                 for c in 0..D {
                     differences[c] = _mm256_sub_ps(own[c], others[c]);
-                    d2_and_1 = _mm256_fmadd_ps(differences[c], differences[c], d2_and_1);
+                    d2 = _mm256_fmadd_ps(differences[c], differences[c], d2);
                 }
-                let force = _mm256_div_ps(weight, d2_and_1);
+                let force = _mm256_div_ps(weight, _mm256_fmadd_ps(factor_lanes, d2, constant_lanes));
                 for c in 0..D {
                     sums[c] = _mm256_fmadd_ps(force, differences[c], sums[c]);
                 }
@@ -187,7 +214,7 @@ mod x86 {
             for (&j, &weight) in index_rest.iter().zip(weight_rest) {
                 let other = map[j as usize];
                 let difference: [f32; D] = std::array::from_fn(|c| map[i][c] - other[c]);
-                let force = weight / (1.0 + difference.iter().map(|x| x * x).sum::<f32>());
+                let force = weight / (constant + factor * difference.iter().map(|x| x * x).sum::<f32>());
                 for c in 0..D {
                     sum[c] += force * difference[c];
                 }

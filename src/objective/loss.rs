@@ -3,7 +3,7 @@
 use super::edges::{EdgeParams, Edges};
 use crate::data::Affinities;
 use crate::gpu::{Buffer, Call, Gpu, Params, Shader};
-use crate::kernel::{Kernel, Student};
+use crate::kernel::{Kernel, Similarity};
 use crate::real::Real;
 use crate::{Result, wgsl};
 use ndarray::ArrayView2;
@@ -43,16 +43,20 @@ pub fn cross<T: Real, K: Kernel<T>>(affinities: &Affinities<T>, points: ArrayVie
     rows.iter().map(|row| row.wide()).sum()
 }
 
-/// The twin in 2 and in 3 dimensions.
-pub const SHADERS: [Shader; 2] = [
-    Shader {
-        parts: &[wgsl!("lib/dispatch.wgsl"), wgsl!("lib/point2.wgsl"), Student::PART, wgsl!("objective/loss.wgsl")],
-        params: EdgeParams::STRUCTURE,
-    },
-    Shader {
-        parts: &[wgsl!("lib/dispatch.wgsl"), wgsl!("lib/point3.wgsl"), Student::PART, wgsl!("objective/loss.wgsl")],
-        params: EdgeParams::STRUCTURE,
-    },
+macro_rules! shader {
+    ($point:literal, $kernel:expr) => {
+        Shader {
+            parts: &[wgsl!("lib/dispatch.wgsl"), wgsl!($point), $kernel, wgsl!("objective/loss.wgsl")],
+            params: EdgeParams::STRUCTURE,
+        }
+    };
+}
+
+/// The twin of each kernel ([`Similarity::number`]) in 2 and in 3 dimensions.
+pub const SHADERS: [[Shader; 2]; 3] = [
+    [shader!("lib/point2.wgsl", Similarity::PARTS[0]), shader!("lib/point3.wgsl", Similarity::PARTS[0])],
+    [shader!("lib/point2.wgsl", Similarity::PARTS[1]), shader!("lib/point3.wgsl", Similarity::PARTS[1])],
+    [shader!("lib/point2.wgsl", Similarity::PARTS[2]), shader!("lib/point3.wgsl", Similarity::PARTS[2])],
 ];
 
 /// Rows that one partial sum holds, as in the shader.
@@ -84,10 +88,23 @@ impl LossPass {
     ///
     /// # Errors
     /// Any fault of the device.
-    pub fn split(&mut self, gpu: &Gpu, edges: &Edges, points: &Buffer<f32>, dims: usize, most: usize) -> Result<()> {
-        let shader = &SHADERS[dims - 2];
-        self.calls =
-            edges.calls(gpu, &gpu.kernel(shader, "edges")?, most, &[("points", points), ("cross", &self.cross)])?;
+    pub fn split(
+        &mut self,
+        gpu: &Gpu,
+        edges: &Edges,
+        points: &Buffer<f32>,
+        dims: usize,
+        similarity: Similarity,
+        most: usize,
+    ) -> Result<()> {
+        let shader = &SHADERS[similarity.number()][dims - 2];
+        self.calls = edges.calls(
+            gpu,
+            &gpu.kernel(shader, "edges")?,
+            similarity,
+            most,
+            &[("points", points), ("cross", &self.cross)],
+        )?;
         let buffers: [(&str, &dyn crate::gpu::Bindable); 2] = [("cross", &self.cross), ("partials", &self.partials)];
         self.partial = Some(gpu.kernel(shader, "partial")?.bind(gpu, &buffers)?);
         Ok(())

@@ -59,9 +59,10 @@ pub fn step<T: Real>(
     let n = state.points.nrows();
     let count = T::of(n as f64);
     let rate = T::of(phase.learning_rate / n as f64);
-    let (momentum, exaggeration) = (T::of(phase.momentum), T::of(phase.exaggeration));
+    let (momentum, exaggeration) = (T::of(phase.momentum), T::of(attracts(phase)));
     let scale = count / totals.z;
-    let longest = T::of(LONGEST_STEP);
+    let Rule { step, decay, longest } = Rule::of(phase);
+    let (gain_step, gain_decay, longest) = (T::of(step), T::of(decay), T::of(longest));
     Zip::from(state.points.rows_mut())
         .and(state.velocity.rows_mut())
         .and(state.gains.rows_mut())
@@ -72,7 +73,7 @@ pub fn step<T: Real>(
             for c in 0..point.len() {
                 let gradient = exaggeration * pull[c] - scale * push[c];
                 let differ = sign(velocity[c]) != sign(gradient);
-                let gain = if differ { gains[c] + T::of(GAIN_STEP) } else { gains[c] * T::of(GAIN_DECAY) };
+                let gain = if differ { gains[c] + gain_step } else { gains[c] * gain_decay };
                 gains[c] = gain.larger(T::of(SMALLEST_GAIN));
                 velocity[c] = momentum * velocity[c] - rate * gains[c] * gradient;
                 norm2 += velocity[c] * velocity[c];
@@ -85,6 +86,27 @@ pub fn step<T: Real>(
                 point[c] += velocity[c] - totals.sum[c] / count;
             }
         });
+}
+
+/// The factor on the attraction: only the forward divergence attracts, and only it is exaggerated.
+fn attracts(phase: &Phase) -> f64 {
+    phase.exaggeration * phase.lambda
+}
+
+/// How steps are kept in bounds.
+struct Rule {
+    step: f64,
+    decay: f64,
+    longest: f64,
+}
+
+impl Rule {
+    fn of(phase: &Phase) -> Rule {
+        match phase.gains {
+            true => Rule { step: GAIN_STEP, decay: GAIN_DECAY, longest: LONGEST_STEP },
+            false => Rule { step: 0.0, decay: 1.0, longest: f64::from(f32::MAX) },
+        }
+    }
 }
 
 fn sign<T: Real>(x: T) -> i8 {
@@ -102,6 +124,12 @@ params! {
         pub rate: f32,
         /// Share of the last step in the next.
         pub momentum: f32,
+        /// Added to a gain where velocity and gradient differ in sign.
+        pub gain_step: f32,
+        /// Multiplies a gain where they agree.
+        pub gain_decay: f32,
+        /// No step is longer.
+        pub longest: f32,
     }
 }
 
@@ -144,8 +172,7 @@ impl StepPass {
         let (n, dims) = state.points.dim();
         let velocity = gpu.upload_map("velocity", state.velocity.view())?;
         let gains = gpu.upload_map("gains", state.gains.view())?;
-        let params =
-            gpu.uniform("step params", &StepParams { n: n as u32, exaggeration: 1.0, rate: 0.0, momentum: 0.0 })?;
+        let params = gpu.uniform("step params", &step_params(n, &Phase::ONE))?;
         let call = gpu.kernel(&SHADERS[dims - 2], "step_points")?.bind(
             gpu,
             &[
@@ -163,17 +190,24 @@ impl StepPass {
 
     /// Sets the phase for the batches submitted from now on.
     pub fn set(&self, gpu: &Gpu, phase: &Phase) {
-        let params = StepParams {
-            n: self.n as u32,
-            exaggeration: phase.exaggeration as f32,
-            rate: (phase.learning_rate / self.n as f64) as f32,
-            momentum: phase.momentum as f32,
-        };
-        gpu.write(&self.params, &[params]);
+        gpu.write(&self.params, &[step_params(self.n, phase)]);
     }
 
     /// Records one step.
     pub fn record(&self, batch: &mut Batch) {
         batch.over(&self.call, self.n);
+    }
+}
+
+fn step_params(n: usize, phase: &Phase) -> StepParams {
+    let rule = Rule::of(phase);
+    StepParams {
+        n: n as u32,
+        exaggeration: attracts(phase) as f32,
+        rate: (phase.learning_rate / n as f64) as f32,
+        momentum: phase.momentum as f32,
+        gain_step: rule.step as f32,
+        gain_decay: rule.decay as f32,
+        longest: rule.longest as f32,
     }
 }

@@ -156,8 +156,7 @@ impl<T: Real> Mesh<T> {
         assert!((2..=3).contains(&dims), "maps have 2 or 3 dimensions, not {dims}");
         assert!((3..=6).contains(&resolution.order), "orders are 3 to 6, not {}", resolution.order);
         assert!(resolution.spacing > 0.0, "a spacing is positive, not {}", resolution.spacing);
-        // −w'(0) = s(0), as w(0) = 1.
-        let width = (1e-12 / -profile.rise(1e-12)).sqrt();
+        let width = width(&profile);
         assert!(width.is_finite() && width > 0.0, "the kernel falls from its centre");
         Self {
             spacing: resolution.spacing * width,
@@ -342,6 +341,11 @@ impl<T: Real> Mesh<T> {
             shift,
         }
     }
+}
+
+/// 1/√s(0) of a kernel: −w'(0) = s(0), as w(0) = 1.
+fn width(profile: &dyn Profile) -> f64 {
+    (1e-12 / -profile.rise(1e-12)).sqrt()
 }
 
 fn sum<T: Real>(values: &[T]) -> f64 {

@@ -1,5 +1,7 @@
 //! Kernels as the mesh sees them: radial functions of the squared distance D, in `f64`, used only to build spectra.
 
+use crate::kernel::Similarity;
+
 /// A radial kernel w(D) with w(0) = 1.
 pub trait Profile: Send + Sync {
     /// w(D) − 1, accurate relative to itself however small D is (`exp_m1`, `ln_1p`): at the start of a descent it is
@@ -16,6 +18,14 @@ pub trait Profile: Send + Sync {
 impl<F: Fn(f64) -> f64 + Send + Sync> Profile for F {
     fn rise(&self, d2: f64) -> f64 {
         self(d2)
+    }
+}
+
+/// The profile of a kernel.
+pub fn profile(kernel: Similarity) -> Box<dyn Profile> {
+    match kernel {
+        Similarity::Student(alpha) => Box::new(Student { alpha }),
+        Similarity::Gaussian => Box::new(Gaussian),
     }
 }
 

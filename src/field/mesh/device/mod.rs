@@ -1,5 +1,5 @@
-//! The mesh field of unit charges for a map that lies on a device: the mathematics of [`super`], for the Student kernel of
-//! t-SNE under global normalisation.
+//! The mesh field of unit charges for a map that lies on a device: the mathematics of [`super`], for any kernel under global
+//! normalisation.
 //!
 //! An iteration is seven dispatches: two reductions that find where the map stands ([`frame`]), one that spreads the
 //! charges ([`transfer`]), three that convolve them, or five in space ([`convolve`]), and one that gathers force and weight.
@@ -18,11 +18,12 @@ pub mod convolve;
 pub mod frame;
 pub mod transfer;
 
-use super::profile::{Profile, Student};
+use super::profile::{Profile, profile};
 use super::{NEAR_END, Resolution, SPLIT_RATE, spectrum};
 use crate::field::FieldSums;
 use crate::field::total::{TotalPass, Totals};
 use crate::gpu::{Batch, Buffer, Call, Gpu, Pace};
+use crate::kernel::Similarity;
 use crate::{Error, Result};
 use convolve::{Convolution, Grid};
 use frame::{FramePass, Status};
@@ -84,6 +85,7 @@ struct Standing {
 pub struct MeshField {
     n: usize,
     dims: usize,
+    kernel: Similarity,
     spacing: f64,
     /// `[N]` force and weight.
     pub sums: Buffer<[f32; 4]>,
@@ -99,7 +101,14 @@ impl MeshField {
     ///
     /// # Errors
     /// Any fault of the device; [`Error::Request`] for another order than 4; [`Error::Job`] for a map that no grid holds.
-    pub fn new(gpu: &Gpu, points: &Buffer<f32>, n: usize, dims: usize, resolution: Resolution) -> Result<MeshField> {
+    pub fn new(
+        gpu: &Gpu,
+        points: &Buffer<f32>,
+        n: usize,
+        dims: usize,
+        resolution: Resolution,
+        kernel: Similarity,
+    ) -> Result<MeshField> {
         if resolution.order != transfer::ORDER {
             return Err(Error::request(
                 "mesh field",
@@ -117,7 +126,7 @@ impl MeshField {
         batch.submit();
         let last = frame.read(gpu)?;
         let mut field =
-            MeshField { n, dims, spacing: resolution.spacing, sums, frame, standing: None, last, growth: 1.0 };
+            MeshField { n, dims, kernel, spacing: resolution.spacing, sums, frame, standing: None, last, growth: 1.0 };
         field.fit(gpu, points)?;
         Ok(field)
     }
@@ -202,11 +211,11 @@ impl MeshField {
                 "lower --learning-rate or --exaggeration",
             ));
         }
-        let shape = shape(self.last.extent(), self.dims, self.spacing, gpu.binding_limit())?;
+        let shape = shape(self.last.extent(), self.dims, self.kernel, self.spacing, gpu.binding_limit())?;
         let units = transfer::units_per_charge(self.n, self.dims);
         // The old grids' buffers go first.
         self.standing = None;
-        let kernels = Kernels::new(&KERNEL, &shape);
+        let kernels = Kernels::new(profile(self.kernel).as_ref(), &shape);
         let nodes = shape.fine.nodes() + shape.coarse.map_or(0, |grid| grid.nodes());
         let charges = gpu.zeros::<u32>("grids of charges", nodes)?;
         let potential = gpu.zeros::<f32>("grids of potentials", nodes)?;
@@ -250,16 +259,19 @@ impl MeshField {
     }
 }
 
-/// The kernel of t-SNE, as spectra see it.
-const KERNEL: Student = Student { alpha: 1.0 };
-
 /// Cells of each axis that a point may stand in: the last that leaves room for its spline.
 fn cells(grid: &Grid) -> [usize; 3] {
     grid.occupied.map(|nodes| nodes.saturating_sub(transfer::ORDER))
 }
 
-/// The grids for a map of this extent along each coordinate, with head room; bindings hold `limit` bytes.
-fn shape(extent: [f64; 3], dims: usize, spacing: f64, limit: u64) -> Result<Shape> {
+/// The grids for a map of this extent along each coordinate, with head room; `spacing` is in widths of the kernel, bindings
+/// hold `limit` bytes.
+fn shape(extent: [f64; 3], dims: usize, kernel: Similarity, spacing: f64, limit: u64) -> Result<Shape> {
+    let profile = profile(kernel);
+    let width = super::width(profile.as_ref());
+    let spacing = spacing * width;
+    // Nothing of a Gaussian is far.
+    let has_far = profile.far(0.0, SPLIT_RATE / (width * width)) != Some(0.0);
     let longest = extent.into_iter().fold(0.0, f64::max);
     // Below this all is one point.
     let point = 1e-12 * spacing * LEAST_CELLS;
@@ -269,20 +281,20 @@ fn shape(extent: [f64; 3], dims: usize, spacing: f64, limit: u64) -> Result<Shap
     while h <= WIDEST * spacing {
         // A short side may grow faster than the longest.
         let spans = |d: usize| (extent[d] * room).max(longest / 4.0) / h;
-        let rate = SPLIT_RATE * (spacing / h).powi(2);
+        let rate = SPLIT_RATE * (spacing / (width * h)).powi(2);
         let alone = grid(dims, h, spans, None);
-        let split = if h < spacing { None } else { reach(&KERNEL, h, rate) }.and_then(|reach| {
+        let split = if h < spacing { None } else { reach(profile.as_ref(), h, rate) }.and_then(|reach| {
             let fine = grid(dims, h, spans, Some(reach))?;
             // The coarse grid serves all that the fine one holds.
             let held = cells(&fine);
             let along = |d: usize| if dims == 2 { held[2 * d] } else { held[d] };
-            Some((fine, grid(dims, COARSE * h, |d| along(d) as f64 / COARSE, None)?))
+            let coarse = if has_far { Some(grid(dims, COARSE * h, |d| along(d) as f64 / COARSE, None)?) } else { None };
+            Some((fine, coarse))
         });
+        let work = |fine: &Grid, coarse: &Option<Grid>| fine.work() + coarse.map_or(0.0, |grid| grid.work());
         let shape = match (alone, split) {
-            (Some(alone), Some((fine, coarse))) if fine.work() + coarse.work() > 0.8 * alone.work() => {
-                Some((alone, None))
-            }
-            (_, Some((fine, coarse))) => Some((fine, Some(coarse))),
+            (Some(alone), Some((fine, coarse))) if work(&fine, &coarse) > 0.8 * alone.work() => Some((alone, None)),
+            (_, Some((fine, coarse))) => Some((fine, coarse)),
             (alone, None) => alone.map(|alone| (alone, None)),
         };
         let fits = |grid: &Grid| grid.largest_buffer() <= limit;
@@ -323,7 +335,7 @@ fn grid(dims: usize, h: f64, spans: impl Fn(usize) -> f64, reach: Option<usize>)
 }
 
 /// Cells after which the near part of the kernel has ended, if it can be split.
-fn reach(profile: &impl Profile, h: f64, rate: f64) -> Option<usize> {
+fn reach(profile: &dyn Profile, h: f64, rate: f64) -> Option<usize> {
     let near = |cells: usize| {
         let d2 = (cells as f64 * h).powi(2);
         Some(1.0 + profile.rise(d2) - profile.far(d2, rate)?)
@@ -342,7 +354,7 @@ struct Kernels {
 }
 
 impl Kernels {
-    fn new(profile: &impl Profile, Shape { fine, coarse, rate, .. }: &Shape) -> Kernels {
+    fn new(profile: &dyn Profile, Shape { fine, coarse, rate, .. }: &Shape) -> Kernels {
         // The farthest that two nodes of a periodic grid are apart.
         let farthest = |grid: &Grid| grid.size.iter().map(|&n| ((n / 2) as f64 * grid.h).powi(2)).sum::<f64>();
         let far = |d2: f64| profile.far(d2, *rate).unwrap_or(0.0);
@@ -382,10 +394,10 @@ pub struct Evaluated {
 ///
 /// # Errors
 /// Any fault of the device.
-pub fn mesh_gpu(gpu: &Gpu, points: ArrayView2<f32>, resolution: Resolution) -> Result<Evaluated> {
+pub fn mesh_gpu(gpu: &Gpu, points: ArrayView2<f32>, resolution: Resolution, kernel: Similarity) -> Result<Evaluated> {
     let (n, dims) = points.dim();
     let map = gpu.upload_map("map", points)?;
-    let mut field = MeshField::new(gpu, &map, n, dims, resolution)?;
+    let mut field = MeshField::new(gpu, &map, n, dims, resolution, kernel)?;
     // A result that was not written shows as NaN.
     gpu.write(&field.sums, &vec![[f32::NAN; 4]; n]);
     let total = TotalPass::new(gpu, n, dims, &map, &field.sums, 1)?;
@@ -407,10 +419,10 @@ pub fn mesh_gpu(gpu: &Gpu, points: ArrayView2<f32>, resolution: Resolution) -> R
 
 /// The same field in `f64` by plain sums over the same grids, for tests: what separates the two is rounding and the
 /// fixed point.
-pub fn twin(points: ArrayView2<f64>, shape: &Shape) -> FieldSums<f64> {
+pub fn twin(points: ArrayView2<f64>, shape: &Shape, kernel: Similarity) -> FieldSums<f64> {
     const P: usize = transfer::ORDER;
     let (n, dims) = points.dim();
-    let kernels = Kernels::new(&KERNEL, shape);
+    let kernels = Kernels::new(profile(kernel).as_ref(), shape);
     let low: Vec<f64> = points.columns().into_iter().map(|y| y.iter().copied().fold(f64::INFINITY, f64::min)).collect();
     let splines = super::spline::coefficients(P);
     // Polynomials in x, lowest power first, and their slopes.

@@ -1,0 +1,50 @@
+// Squared distances of the input: twin of src/objective/tiles.rs.
+//
+// The driver declares `reference: array<f32>` and the uniform `params: TileParams`. Stored distances are rows from `base` on of
+// the symmetric [N, N], read along the lanes; else there are coordinates [columns, N], the columns a multiple of 8 (the rest 0).
+
+struct TileParams {
+    n: u32,              // points
+    first: u32,          // first row of this dispatch
+    end: u32,            // row after the last of this dispatch
+    base: u32,           // first column of this dispatch
+    stop: u32,           // column after the last
+    segment: u32,        // columns of a segment, a multiple of the tile
+    segments: u32,       // of this dispatch
+    segment_first: u32,  // the number of its first among all
+    segments_all: u32,
+    columns: u32,        // of the input, where its distances are not stored
+    cosine: u32,         // 1 where coordinates are directions
+    by_rows: u32,        // 1 where q sums to 1 over each row
+    alpha: f32,          // of Student's kernel
+    exponent: f32,       // of the stress
+}
+
+// Whether distances are stored: a constant of the pipeline, so that software adapters, which run both sides of a branch, have
+// one only.
+override stored: bool = true;
+
+fn dissimilarity(i: u32, j: u32) -> f32 {
+    if (stored) {
+        return reference[(j - params.base) * params.n + i];
+    }
+    var d2 = 0.0;
+    // Eight at a time: some drivers count the rounds of an invocation's loops, and leave them at 65,535.
+    for (var c = 0u; c < params.columns; c += 8u) {
+        let a = c * params.n;
+        let b = a + params.n;
+        let e = b + params.n;
+        let f = e + params.n;
+        let g = f + params.n;
+        let h = g + params.n;
+        let k = h + params.n;
+        let l = k + params.n;
+        let low = vec4f(reference[a + i], reference[b + i], reference[e + i], reference[f + i])
+            - vec4f(reference[a + j], reference[b + j], reference[e + j], reference[f + j]);
+        let high = vec4f(reference[g + i], reference[h + i], reference[k + i], reference[l + i])
+            - vec4f(reference[g + j], reference[h + j], reference[k + j], reference[l + j]);
+        d2 += dot(low, low) + dot(high, high);
+    }
+    // The cosine's distance is half the squared distance of directions.
+    return select(d2, 0.25 * d2 * d2, params.cosine == 1u);
+}

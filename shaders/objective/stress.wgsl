@@ -1,0 +1,116 @@
+// The distance family, all pairs: twin of src/objective/stress.rs.
+//
+//   force_i = - sum over j of w (1 - delta/d) (y_i - y_j) / sum over j of w,   w = delta^-r
+//   misfit_i = sum over j of w (delta - d)^2,   size_i = sum over j of w delta^2
+//
+// `pull` sums a segment of columns, one invocation a point i; `finish` joins the segments of each row. Cost: N^2 pairs of some
+// 20 operations and three roots or so, and the dissimilarity of each pair.
+
+const TILE = 128u;
+
+@group(0) @binding(0) var<uniform> params: TileParams;
+@group(0) @binding(1) var<storage, read> points: array<Stored>;        // [N] map
+@group(0) @binding(2) var<storage, read> reference: array<f32>;        // see lib/dissimilarity.wgsl
+@group(0) @binding(3) var<storage, read_write> sums: array<vec4f>;     // [segments, N] pull, weight; then force, 1
+@group(0) @binding(4) var<storage, read_write> misfits: array<vec2f>;  // [segments, N] misfit, size; segment 0 then holds all
+
+var<workgroup> tile: array<Stored, TILE>;
+
+struct Pair {
+    pull: f32,    // the factor on y_i - y_j
+    weight: f32,
+    misfit: f32,
+    size: f32,
+}
+
+// The pair function: squared distances in the map and in the input.
+fn pair(d2: f32, delta2: f32) -> Pair {
+    // NaN compares as nothing; some drivers take it for 0, so the host sends unknown distances as -1.
+    let known = delta2 > 0.0 || (delta2 == 0.0 && params.exponent == 0.0);
+    if (!known) {
+        return Pair(0.0, 0.0, 0.0, 0.0);
+    }
+    let d = sqrt(d2);
+    let delta = sqrt(delta2);
+    var weight = 1.0;
+    if (params.exponent == 1.0) {
+        weight = 1.0 / delta;
+    } else if (params.exponent != 0.0) {
+        weight = exp(-0.5 * params.exponent * log(delta2));
+    }
+    let miss = delta - d;
+    var pull = 0.0;
+    if (d2 > 0.0) {
+        pull = weight - weight * delta / d;
+    }
+    return Pair(pull, weight, weight * miss * miss, weight * delta2);
+}
+
+@compute @workgroup_size(TILE)
+fn pull(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = group_index(group, groups);
+    let segment = index % params.segments;
+    let i = params.first + index / params.segments * TILE + lane;
+    let i_held = min(i, params.n - 1u);
+    let y_i = load_point(points[i_held]);
+    let begin = params.base + segment * params.segment;
+    let end = min(begin + params.segment, params.stop);
+    var total = vec4f();
+    var losses = vec2f();
+    for (var start = begin; start < end; start += TILE) {
+        // The tile of the round before must have been read by all before it is overwritten.
+        workgroupBarrier();
+        tile[lane] = points[min(start + lane, params.n - 1u)];
+        // ... and this one written by all before it is read.
+        workgroupBarrier();
+        var force = Point();
+        var weight = 0.0;
+        var loss = vec2f();
+        let count = min(TILE, end - start);
+        for (var t = 0u; t < count; t++) {
+            let j = start + t;
+            if (j != i_held) {
+                let difference = y_i - load_point(tile[t]);
+                let pair = pair(dot(difference, difference), dissimilarity(i_held, j));
+                force += pair.pull * difference;
+                weight += pair.weight;
+                loss += vec2f(pair.misfit, pair.size);
+            }
+        }
+        total += with_fourth(force, weight);
+        losses += loss;
+    }
+    if (i < params.end) {
+        let at = (params.segment_first + segment) * params.n + i;
+        sums[at] = total;
+        misfits[at] = losses;
+    }
+}
+
+@compute @workgroup_size(64)
+fn finish(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = group_index(group, groups) * 64u + lane;
+    if (i >= params.n) {
+        return;
+    }
+    var total = sums[i];
+    var losses = misfits[i];
+    for (var segment = 1u; segment < params.segments_all; segment++) {
+        let at = segment * params.n + i;
+        total += sums[at];
+        losses += misfits[at];
+        sums[at] = vec4f();
+    }
+    // Weights of 1: N / Z is then 1 for the step, which takes the force as it is.
+    let scale = select(0.0, -1.0 / total.w, total.w > 0.0);
+    sums[i] = with_fourth(scale * point_of(total), 1.0);
+    misfits[i] = losses;
+}

@@ -1,0 +1,272 @@
+//! The distance family: how far map distances d are from input distances δ.
+//!
+//! ```text
+//! stress_r = Σ_{i<j} δ_ij^(−r) (δ_ij − d_ij)² / Σ_{i<j} δ_ij^(2−r)
+//! ```
+//!
+//! r = 0 is metric MDS (raw stress over Σ δ²), r = 1 Sammon's map (Sammon 1969, equation 1), r = 2 elastic scaling (McGee
+//! 1966). Unlike Kruskal's stress-1 it has no root, and δ in its denominator.
+//!
+//! With w = δ^(−r), the gradient over twice the sum of weights,
+//!
+//! ```text
+//! force_i = −Σ_j w_ij (1 − δ_ij/d_ij) (y_i − y_j) / Σ_j w_ij
+//! ```
+//!
+//! is for r = 0 the step of SMACOF, which minimises a quadratic that touches the stress from above (de Leeuw 1977; Guttman's transform), so
+//! a step of this length never raises it; for r > 0 it is the same with the diagonal of the quadratic in place of the whole.
+//!
+//! Pairs at δ = 0 have weight 0 in both sums where r > 0, and keep weight 1 where r = 0; pairs with δ = NaN are left out.
+
+use super::dissimilarity::Dissimilarities;
+use super::tiles::{TileParams, Tiles};
+use crate::gpu::{Batch, Bindable, Buffer, Call, Gpu, Pace, Params, Shader};
+use crate::real::{Real, sum_in_lanes, vectorized};
+use crate::{Result, wgsl};
+use ndarray::{Array2, ArrayView2};
+use rayon::prelude::*;
+
+/// Σ_j of one row: weighted squared misfits, and what they are measured against.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Misfit<T> {
+    /// Σ_j w (δ − d)².
+    pub misfit: T,
+    /// Σ_j w δ².
+    pub size: T,
+}
+
+/// One pair, as its squared distances and r give it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pair<T> {
+    /// The factor on y_i − y_j: w (1 − δ/d); 0 where d = 0.
+    pub pull: T,
+    /// w.
+    pub weight: T,
+    /// w (δ − d)².
+    pub misfit: T,
+    /// w δ².
+    pub size: T,
+}
+
+/// The pair function: D = d², δ² and r.
+#[inline(always)]
+pub fn pair<T: Real>(d2: T, delta2: T, exponent: T) -> Pair<T> {
+    let (zero, one) = (T::of(0.0), T::of(1.0));
+    let known = delta2 >= zero && (delta2 > zero || exponent == zero);
+    let delta2 = if known { delta2 } else { zero };
+    let (d, delta) = (d2.root(), delta2.root());
+    let power = if exponent == zero {
+        one
+    } else if exponent == one {
+        one / delta
+    } else {
+        (T::of(-0.5) * exponent * delta2.log()).exponential()
+    };
+    let weight = if known { power } else { zero };
+    let miss = delta - d;
+    let pull = if d2 > zero { weight - weight * delta / d } else { zero };
+    Pair { pull, weight, misfit: weight * miss * miss, size: weight * delta2 }
+}
+
+/// The stress that rows add up to, in `f64`.
+pub fn stress<T: Real>(rows: &[Misfit<T>]) -> f64 {
+    let (misfit, size) =
+        rows.iter().fold((0.0, 0.0), |sums, row| (sums.0 + row.misfit.wide(), sums.1 + row.size.wide()));
+    if size > 0.0 { misfit / size } else { 0.0 }
+}
+
+/// Points that are gone through together.
+const BLOCK: usize = 512;
+
+/// Rows that a task computes at a time.
+const TASK_ROWS: usize = 16;
+
+/// `force`, `[N, d]`, and every row's misfit, of a map `[N, d]` in 2 or 3 dimensions. O(N²); the result does not depend on the
+/// number of threads.
+pub fn pull_into<T: Real>(
+    map: ArrayView2<T>,
+    delta: &Dissimilarities<T>,
+    exponent: f64,
+    force: &mut Array2<T>,
+) -> Vec<Misfit<T>> {
+    match map.ncols() {
+        2 => in_dims::<T, 2>(map, delta, exponent, force),
+        _ => in_dims::<T, 3>(map, delta, exponent, force),
+    }
+}
+
+fn in_dims<T: Real, const D: usize>(
+    map: ArrayView2<T>,
+    delta: &Dissimilarities<T>,
+    exponent: f64,
+    force: &mut Array2<T>,
+) -> Vec<Misfit<T>> {
+    let columns: [Vec<T>; D] = std::array::from_fn(|c| map.column(c).to_vec());
+    let force: &mut [[T; D]] = force.as_slice_mut().expect("matrices are made in standard layout").as_chunks_mut().0;
+    let zero = T::of(0.0);
+    let mut rows = vec![Misfit { misfit: zero, size: zero }; force.len()];
+    let tasks = force.par_chunks_mut(TASK_ROWS).zip(rows.par_chunks_mut(TASK_ROWS)).enumerate();
+    tasks.for_each_init(
+        || Box::new([[zero; BLOCK]; 5]),
+        |scratch, (task, (forces, rows))| {
+            vectorized(
+                #[inline(always)]
+                || {
+                    for (r, (force, row)) in forces.iter_mut().zip(rows).enumerate() {
+                        (*force, *row) = one_row(task * TASK_ROWS + r, &columns, delta, T::of(exponent), scratch);
+                    }
+                },
+            );
+        },
+    );
+    rows
+}
+
+#[inline(always)]
+fn one_row<T: Real, const D: usize>(
+    i: usize,
+    columns: &[Vec<T>; D],
+    delta: &Dissimilarities<T>,
+    exponent: T,
+    scratch: &mut [[T; BLOCK]; 5],
+) -> ([T; D], Misfit<T>) {
+    let zero = T::of(0.0);
+    let n = columns[0].len();
+    let y_i: [T; D] = std::array::from_fn(|c| columns[c][i]);
+    let [own, pulls, weights, misfits, sizes] = scratch;
+    let (mut force, mut total, mut row) = ([zero; D], zero, Misfit { misfit: zero, size: zero });
+    for first in (0..n).step_by(BLOCK) {
+        let length = BLOCK.min(n - first);
+        let delta = delta.block(i, first, &mut own[..length]);
+        for j in 0..length {
+            let mut d2 = zero;
+            for c in 0..D {
+                let difference = y_i[c] - columns[c][first + j];
+                d2 += difference * difference;
+            }
+            let pair = pair(d2, delta[j], exponent);
+            (pulls[j], weights[j], misfits[j], sizes[j]) = (pair.pull, pair.weight, pair.misfit, pair.size);
+        }
+        if (first..first + length).contains(&i) {
+            for values in [&mut *pulls, &mut *weights, &mut *misfits, &mut *sizes] {
+                values[i - first] = zero;
+            }
+        }
+        let sum = |values: &[T; BLOCK]| sum_in_lanes(&values[..length], &values[..length], |x, _| x);
+        total += sum(weights);
+        row.misfit += sum(misfits);
+        row.size += sum(sizes);
+        for c in 0..D {
+            let column = &columns[c][first..first + length];
+            force[c] += sum_in_lanes(&pulls[..length], column, |pull, y| pull * (y_i[c] - y));
+        }
+    }
+    let scale = if total > zero { T::of(-1.0) / total } else { zero };
+    (force.map(|sum| scale * sum), row)
+}
+
+macro_rules! shader {
+    ($point:literal) => {
+        Shader {
+            parts: &[
+                wgsl!("lib/dispatch.wgsl"),
+                wgsl!($point),
+                wgsl!("lib/dissimilarity.wgsl"),
+                wgsl!("objective/stress.wgsl"),
+            ],
+            params: TileParams::STRUCTURE,
+        }
+    };
+}
+
+/// The twin in 2 and in 3 dimensions.
+pub const SHADERS: [Shader; 2] = [shader!("lib/point2.wgsl"), shader!("lib/point3.wgsl")];
+
+/// The stress and its force for a map that lies on the device.
+pub struct StressPass {
+    n: usize,
+    shader: &'static Shader,
+    params: TileParams,
+    tiles: Tiles,
+    /// `[segments, N]` force, and weights of which each row's sum to 1.
+    pub sums: Buffer<[f32; 4]>,
+    misfits: Buffer<[f32; 2]>,
+    pull: Vec<(Call, usize)>,
+    finish: Option<Call>,
+}
+
+impl StressPass {
+    /// For `n` points; call [`StressPass::split`] before the first [`StressPass::record`].
+    ///
+    /// # Errors
+    /// As for [`Tiles::upload`].
+    pub fn new(gpu: &Gpu, dims: usize, delta: &Dissimilarities<f32>, exponent: f64) -> Result<StressPass> {
+        let n = delta.len();
+        let tiles = Tiles::upload(gpu, Some(delta), n)?;
+        Ok(StressPass {
+            n,
+            shader: &SHADERS[dims - 2],
+            params: TileParams { exponent: exponent as f32, ..tiles.template() },
+            sums: gpu.zeros("stress forces", tiles.segments() * n)?,
+            misfits: gpu.zeros("misfits", tiles.segments() * n)?,
+            tiles,
+            pull: Vec::new(),
+            finish: None,
+        })
+    }
+
+    /// Segments of columns whose sums the totals add up.
+    pub fn segments(&self) -> usize {
+        self.tiles.segments()
+    }
+
+    /// What an evaluation costs, in pairs of the exact field.
+    pub fn pairs(&self) -> f64 {
+        self.tiles.cost() * (self.n as f64).powi(2)
+    }
+
+    /// Cuts the rows into dispatches of at most `pairs` pairs of the exact field.
+    ///
+    /// # Errors
+    /// Any fault of the device.
+    pub fn split(&mut self, gpu: &Gpu, points: &Buffer<f32>, pairs: f64) -> Result<()> {
+        let rows = (pairs / self.tiles.cost() / self.n as f64) as usize;
+        let outputs: [(&str, &dyn Bindable); 2] = [("sums", &self.sums), ("misfits", &self.misfits)];
+        let all = [&[("points", points as &dyn Bindable)], &outputs[..]].concat();
+        self.pull = self.tiles.calls(
+            gpu,
+            &gpu.kernel_with(self.shader, "pull", &self.tiles.constants())?,
+            self.params,
+            rows.max(1),
+            &all,
+        )?;
+        let params = gpu.uniform("finish params", &self.params)?;
+        let all = [&[("params", &params as &dyn Bindable)], &outputs[..]].concat();
+        self.finish = Some(gpu.kernel(self.shader, "finish")?.bind(gpu, &all)?);
+        Ok(())
+    }
+
+    /// Records the forces of the map as it then is; `pace` is that of the exact field's pairs.
+    ///
+    /// # Errors
+    /// Any fault of the device, which is waited for where the pairs make more than one submit.
+    pub fn record(&self, batch: &mut Batch, pace: &Pace) -> Result<()> {
+        for (call, groups) in &self.pull {
+            batch.groups(call, *groups);
+            batch.spend(pace.seconds(self.pairs() / self.pull.len() as f64))?;
+        }
+        if let Some(finish) = &self.finish {
+            batch.over(finish, self.n);
+        }
+        Ok(())
+    }
+
+    /// Every row's misfit as of the last batch.
+    ///
+    /// # Errors
+    /// Any fault of the device.
+    pub fn read(&self, gpu: &Gpu) -> Result<Vec<Misfit<f32>>> {
+        let read = gpu.read(&self.misfits, self.n)?;
+        Ok(read.iter().map(|&[misfit, size]| Misfit { misfit, size }).collect())
+    }
+}
