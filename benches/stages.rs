@@ -147,7 +147,7 @@ impl Stand {
 
     fn affinities(&self) -> &Affinities<f32> {
         self.affinities.get_or_init(|| {
-            affinity::affinities(self.neighbors(), Law::Perplexity(f64::from(PERPLEXITY))).expect("a usual perplexity")
+            affinity::affinities(self.neighbors(), &Law::Perplexity(f64::from(PERPLEXITY))).expect("a usual perplexity")
         })
     }
 

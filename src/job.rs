@@ -8,7 +8,7 @@ use crate::data::Dataset;
 use crate::engine::{self, Cpu, Descent, Device, Outcome, Progress, Schedule};
 use crate::gpu::Gpu;
 use crate::init::{self, principal_components};
-use crate::knn::{Order, Search};
+use crate::knn::{Metric, Order, Search};
 use crate::objective::dense::Reference;
 use crate::objective::dissimilarity::Dissimilarities;
 use crate::objective::{Goal, Neighbour, Objective};
@@ -94,7 +94,16 @@ pub enum Event<'a> {
     Note(&'a str),
 }
 
-/// Runs the plan on `data`. `start` is the map of `--init FILE`.
+/// What files other than the data's own bring.
+#[derive(Debug, Clone, Default)]
+pub struct Given {
+    /// The map to start from, `[N, d]`.
+    pub start: Option<Array2<f32>>,
+    /// Affinities: (i, j, weight).
+    pub affinities: Option<Vec<(u32, u32, f64)>>,
+}
+
+/// Runs the plan on `data`, with what else was `given`.
 ///
 /// `observe` is called at every stage and after every batch; when it returns `false` the descent ends early with the
 /// map as it is.
@@ -106,7 +115,7 @@ pub fn run(
     plan: &Plan,
     settings: &Settings,
     data: &Dataset,
-    start: Option<Array2<f32>>,
+    given: Given,
     mut backend: Backend,
     observe: &mut dyn FnMut(Event) -> bool,
 ) -> Result<Done> {
@@ -135,9 +144,9 @@ pub fn run(
         Some(order) => Cow::Owned(order.arrange(points.view())),
         None => points,
     };
-    let found = match plan.objective {
-        Objective::Stress(_) => None,
-        Objective::Neighbour(_) => {
+    let found = match (plan.objective, &given.affinities) {
+        (Objective::Stress(_), _) | (_, Some(_)) => None,
+        (Objective::Neighbour(_), None) => {
             Some(backend.run(&mut |error| take_over("neighbours are sought", error, observe), |gpu| {
                 knn::neighbors(points.view(), plan.neighbors, settings.metric, plan.search, plan.seed, gpu)
             })?)
@@ -147,17 +156,23 @@ pub fn run(
 
     observe(Event::Stage("start"));
     let clock = Instant::now();
-    let start = match (&settings.init, start) {
+    let start = match (&settings.init, given.start) {
         (Start::File(_), Some(map)) => init::Start::Given(match &order {
             Some(order) => order.arrange(map.view()),
             None => map,
         }),
         (Start::Random, _) => init::Start::Random,
-        _ if found.is_none() => init::Start::Components,
+        _ if matches!(plan.objective, Objective::Stress(_)) => init::Start::Components,
         _ => init::Start::Pca,
     };
     let prepared = settings.metric.prepare(points.view())?;
-    let start = init::start(prepared.view(), &start, plan.dims, plan.seed)?.points;
+    let start = match (&start, settings.metric) {
+        (init::Start::Pca | init::Start::Components, Metric::Precomputed) => {
+            let scaled = init::classical(prepared.view(), plan.dims)?;
+            init::start(scaled.view(), &start, plan.dims, plan.seed)?.points
+        }
+        _ => init::start(prepared.view(), &start, plan.dims, plan.seed)?.points,
+    };
     let needs_all = !matches!(plan.objective, Objective::Neighbour(Neighbour { lambda: 1.0, .. }));
     let delta = needs_all.then(|| Dissimilarities::of_points(prepared.view(), settings.metric));
     drop(prepared);
@@ -167,12 +182,16 @@ pub fn run(
 
     observe(Event::Stage("affinities"));
     let clock = Instant::now();
-    let (calibrated, recall) = match found {
-        None => (None, 1.0),
-        Some((neighbors, recall)) => {
+    let (calibrated, recall) = match (found, given.affinities) {
+        (None, None) => (None, 1.0),
+        (None, Some(triples)) => {
+            let by_rows = plan.normalization == Some("row");
+            (Some(affinity::given(plan.n, &triples, by_rows)?), 1.0)
+        }
+        (Some((neighbors, recall)), _) => {
             let make = |gpu: Option<&Gpu>| match gpu {
-                Some(gpu) => affinity::calibrated_gpu(gpu, &neighbors, plan.law),
-                None => affinity::calibrated(&neighbors, plan.law),
+                Some(gpu) => affinity::calibrated_gpu(gpu, &neighbors, &plan.law),
+                None => affinity::calibrated(&neighbors, &plan.law),
             };
             let made = backend.run(&mut |error| take_over("affinities are made", error, observe), make)?;
             (Some(made), recall)

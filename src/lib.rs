@@ -5,7 +5,7 @@
 //!
 //! ```
 //! use nearfield::data::Dataset;
-//! use nearfield::job::{Backend, run};
+//! use nearfield::job::{Backend, Given, run};
 //! use nearfield::plan::{Plan, Settings, Shape};
 //!
 //! // Two groups of forty points in eight dimensions.
@@ -15,7 +15,7 @@
 //! let shape = Shape { name: &data.name, n: 80, input_dims: 8 };
 //! // `None` is the CPU; an adapter of `nearfield::gpu::adapters` makes a plan for that device.
 //! let plan = Plan::resolve(&settings, shape, None)?;
-//! let done = run(&plan, &settings, &data, None, Backend::Cpu, &mut |_| true)?;
+//! let done = run(&plan, &settings, &data, Given::default(), Backend::Cpu, &mut |_| true)?;
 //! let map = &done.outcome.embedding.points;
 //! assert_eq!(map.dim(), (80, 2));
 //! let apart = (map[[0, 0]] - map[[1, 0]]).hypot(map[[0, 1]] - map[[1, 1]]);

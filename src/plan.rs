@@ -63,8 +63,10 @@ pub struct Settings {
     pub pca: Pca,
     /// How the neighbours of a point share its affinity.
     pub affinity: Affinity,
-    /// Effective number of neighbours.
-    pub perplexity: Option<f64>,
+    /// Effective numbers of neighbours; none leaves them to the plan.
+    pub perplexity: Vec<f64>,
+    /// Standard deviation of fixed Gaussians.
+    pub sigma: Option<f64>,
     /// Neighbours of each point.
     pub neighbors: Count,
     /// Where the map starts.
@@ -112,7 +114,8 @@ impl Default for Settings {
             metric: Metric::Euclidean,
             pca: Pca::Auto,
             affinity: Affinity::Perplexity,
-            perplexity: None,
+            perplexity: Vec::new(),
+            sigma: None,
             neighbors: Count::Auto,
             init: Start::Pca,
             iterations: None,
@@ -136,10 +139,16 @@ impl Default for Settings {
 /// How the neighbours of a point share its affinity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Affinity {
-    /// By a Gaussian of their distance, at a perplexity.
+    /// By a Gaussian of their distance, at a perplexity, or at several.
     Perplexity,
+    /// By the mean of Gaussians at several perplexities.
+    Multiscale,
+    /// By a Gaussian of one width for all points.
+    Fixed,
     /// Equally.
     Uniform,
+    /// As a file gives them.
+    Precomputed,
 }
 
 /// Similarity in the map.
@@ -246,12 +255,18 @@ pub struct Plan {
     /// Principal components that the input is reduced to, if it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pca: Option<usize>,
-    /// `perplexity` or `uniform`.
+    /// `perplexity`, `multiscale`, `fixed`, `uniform` or `precomputed`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub affinity: Option<&'static str>,
     /// Effective number of neighbours.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub perplexity: Option<f64>,
+    /// Effective numbers of neighbours, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub perplexities: Option<Vec<f64>>,
+    /// Standard deviation of fixed Gaussians.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sigma: Option<f64>,
     /// Neighbours of each point, k; N − 1 for the distance family.
     pub neighbors: usize,
     /// `exact`, `inverted`, or `all` where k is N − 1 by request or by nature.
@@ -326,6 +341,9 @@ impl Plan {
         let mut notes = Vec::new();
         check(settings)?;
         let objective = resolve_objective(settings)?;
+        if let Objective::Neighbour(Neighbour { lambda, .. }) = objective {
+            check_mixture(settings, lambda)?;
+        }
         // The reverse divergence is infinite where p is 0, so all others are neighbours.
         let all = settings.neighbors == Count::All
             || !matches!(objective, Objective::Neighbour(Neighbour { lambda: 1.0, .. }));
@@ -377,17 +395,29 @@ impl Plan {
             threads: rayon::current_num_threads(),
             metric: settings.metric.name(),
             pca,
-            affinity: match (objective, law) {
+            affinity: match (objective, &law) {
                 (Objective::Stress(_), _) => None,
                 (_, Law::Perplexity(_)) => Some("perplexity"),
+                (_, Law::Multiscale(_)) => Some("multiscale"),
+                (_, Law::Fixed(_)) => Some("fixed"),
                 (_, Law::Uniform) => Some("uniform"),
+                (_, Law::Given) => Some("precomputed"),
             },
             perplexity: match law {
                 Law::Perplexity(perplexity) => Some(perplexity),
-                Law::Uniform => None,
+                _ => None,
+            },
+            perplexities: match &law {
+                Law::Multiscale(perplexities) => Some(perplexities.clone()),
+                _ => None,
+            },
+            sigma: match law {
+                Law::Fixed(sigma) => Some(sigma),
+                _ => None,
             },
             neighbors,
             knn: match search {
+                _ if law == Law::Given && matches!(objective, Objective::Neighbour(_)) => "given",
                 _ if settings.neighbors == Count::All => "all",
                 Search::Exact => "exact",
                 Search::Inverted(_) => "inverted",
@@ -543,7 +573,8 @@ fn resolve_objective(settings: &Settings) -> Result<Objective> {
                 ("--dof", settings.dof.is_some()),
                 ("--normalization", settings.normalization.is_some()),
                 ("--lambda", settings.lambda.is_some()),
-                ("--perplexity", settings.perplexity.is_some()),
+                ("--perplexity", !settings.perplexity.is_empty()),
+                ("--sigma", settings.sigma.is_some()),
                 ("--affinity", settings.affinity != Affinity::Perplexity),
                 ("--neighbors", settings.neighbors != Count::Auto),
                 ("--knn", settings.knn != Knn::Auto),
@@ -559,10 +590,36 @@ fn resolve_objective(settings: &Settings) -> Result<Objective> {
     }
 }
 
+/// What a share λ of the forward divergence below 1 asks for: a p above 0 for every pair.
+fn check_mixture(settings: &Settings, lambda: f64) -> Result<()> {
+    if lambda == 1.0 {
+        return Ok(());
+    }
+    let cause = match (settings.neighbors, settings.affinity) {
+        (Count::Of(count), _) => {
+            format!("{count} neighbours leave pairs without affinity, and the reverse divergence is infinite there")
+        }
+        (_, Affinity::Precomputed) => {
+            "affinities from a file leave pairs without one, and the reverse divergence is infinite there".into()
+        }
+        (_, Affinity::Multiscale) => "the reverse divergence needs Gaussians of one width a point".into(),
+        _ if settings.perplexity.len() > 1 => "the reverse divergence needs Gaussians of one width a point".into(),
+        _ => return Ok(()),
+    };
+    Err(Error::request(
+        format!("--lambda {lambda}"),
+        cause,
+        "give --lambda 1, or leave --neighbors and the affinities to it",
+    ))
+}
+
 fn resolve_pca(settings: &Settings, shape: Shape) -> Result<Option<usize>> {
     let most = shape.n.min(shape.input_dims);
     match (settings.pca, settings.metric) {
-        (Pca::Off, _) | (Pca::Auto, Metric::Cosine) => Ok(None),
+        (Pca::Off, _) | (Pca::Auto, Metric::Cosine | Metric::Precomputed) => Ok(None),
+        (Pca::To(_), Metric::Precomputed) => {
+            Err(Error::request("--pca", "distances have no components", "leave --pca out"))
+        }
         (Pca::To(_), Metric::Cosine) => Err(Error::request(
             "--pca",
             "centring the columns would change the angles that the cosine is made of",
@@ -581,13 +638,28 @@ fn resolve_pca(settings: &Settings, shape: Shape) -> Result<Option<usize>> {
 /// The law of the affinities and the number of neighbours.
 fn resolve_neighbors(settings: &Settings, n: usize, notes: &mut Vec<String>) -> Result<(Law, usize)> {
     let most = n - 1;
+    let calibrates = matches!(settings.affinity, Affinity::Perplexity | Affinity::Multiscale);
+    let unused = |option: &str, given: bool| match given {
+        true => {
+            let cause = "these affinities have no use for it";
+            Err(Error::request(option, cause, "leave it out, or choose another --affinity"))
+        }
+        false => Ok(()),
+    };
+    unused("--perplexity", !calibrates && !settings.perplexity.is_empty())?;
+    unused("--sigma", settings.affinity != Affinity::Fixed && settings.sigma.is_some())?;
+    if settings.affinity == Affinity::Precomputed {
+        unused("--neighbors", settings.neighbors != Count::Auto)?;
+        unused("--knn", settings.knn != Knn::Auto)?;
+        return Ok((Law::Given, 0));
+    }
     // One neighbour alone has perplexity 1 whatever the calibration.
-    let fewest = if settings.affinity == Affinity::Uniform { 1 } else { 2 };
+    let fewest = if calibrates { 2 } else { 1 };
     let limit = match settings.neighbors {
         Count::Of(count) if count < fewest => {
-            let cause = match settings.affinity {
-                Affinity::Perplexity => format!("{count} is too few to calibrate a perplexity"),
-                Affinity::Uniform => "without neighbours nothing attracts".to_owned(),
+            let cause = match calibrates {
+                true => format!("{count} is too few to calibrate a perplexity"),
+                false => "without neighbours nothing attracts".to_owned(),
             };
             return Err(Error::request("--neighbors", cause, format!("give {fewest} to {most}, or all")));
         }
@@ -606,15 +678,38 @@ fn resolve_neighbors(settings: &Settings, n: usize, notes: &mut Vec<String>) -> 
         Count::Of(count) => count,
         Count::All | Count::Auto => most,
     };
+    if settings.affinity == Affinity::Fixed {
+        let Some(sigma) = settings.sigma.filter(|sigma| (1e-15..=1e15).contains(sigma)) else {
+            let cause = settings.sigma.map_or("there is none".into(), |sigma| format!("{sigma} is no width"));
+            return Err(Error::request(
+                "--sigma",
+                cause,
+                "give a standard deviation in units of the input's distances",
+            ));
+        };
+        let neighbors = if settings.neighbors == Count::Auto { affinity::default_neighbors(n, 30.0) } else { limit };
+        return Ok((Law::Fixed(sigma), neighbors));
+    }
     if settings.affinity == Affinity::Uniform {
-        if let Some(perplexity) = settings.perplexity {
-            let cause = format!("--affinity uniform has no use for a perplexity of {perplexity}");
-            return Err(Error::request("--perplexity", cause, "leave it out, and give --neighbors if need be"));
-        }
         let neighbors = if settings.neighbors == Count::Auto { affinity::UNIFORM_NEIGHBORS.min(most) } else { limit };
         return Ok((Law::Uniform, neighbors));
     }
-    let perplexity = match settings.perplexity {
+    if settings.affinity == Affinity::Multiscale || settings.perplexity.len() > 1 {
+        let mut perplexities = match settings.perplexity.is_empty() {
+            true => affinity::default_perplexities(limit),
+            false => settings.perplexity.clone(),
+        };
+        perplexities.sort_by(f64::total_cmp);
+        perplexities.dedup();
+        perplexities.iter().try_for_each(|&p| affinity::check_perplexity(f64::from(p as f32), limit))?;
+        let largest = perplexities.last().copied().unwrap_or(1.0);
+        let neighbors = match settings.neighbors {
+            Count::Auto => affinity::default_neighbors(n, largest).max(fewest),
+            Count::Of(_) | Count::All => limit,
+        };
+        return Ok((Law::Multiscale(perplexities), neighbors));
+    }
+    let perplexity = match settings.perplexity.first().copied() {
         // Against the limit, not the neighbours that follow from it, so that the message tells what n allows.
         Some(perplexity) => {
             affinity::check_perplexity(f64::from(perplexity as f32), limit)?;
@@ -650,7 +745,12 @@ fn resolve_knn(settings: &Settings, n: usize) -> Result<Search> {
             "--neighbors all leaves nothing to search for",
             "leave one of them out",
         )),
+        (Knn::Inverted, _) if settings.metric == Metric::Precomputed => {
+            let cause = "neighbours are taken from the distances that are given";
+            Err(Error::request("--knn inverted", cause, "leave it out"))
+        }
         (Knn::Inverted, _) => Ok(inverted),
+        _ if settings.metric == Metric::Precomputed || settings.affinity == Affinity::Precomputed => Ok(Search::Exact),
         (Knn::Auto, Count::Auto | Count::Of(_)) if n >= knn::INVERTED_FROM => Ok(inverted),
         (Knn::Auto | Knn::Exact, _) => Ok(Search::Exact),
     }

@@ -11,7 +11,7 @@ use nearfield::data::{Affinities, Dataset};
 use nearfield::engine::{self, Descent, Device, Schedule, Stop};
 use nearfield::field::{Method, exact};
 use nearfield::gpu::{Choice, Gpu, Options, choose};
-use nearfield::job::{Backend, Done, Event};
+use nearfield::job::{Backend, Done, Event, Given};
 use nearfield::kernel::Similarity;
 use nearfield::knn::Metric;
 use nearfield::objective::Goal;
@@ -21,7 +21,7 @@ use nearfield::{Error, affinity, knn};
 
 fn affinities(n: usize) -> Affinities<f32> {
     let points = data::random(n, 5, 31).mapv(|x| x as f32);
-    affinity::affinities(&knn::exact(points.view(), 15, Metric::Euclidean).expect("sound"), Law::Perplexity(5.0))
+    affinity::affinities(&knn::exact(points.view(), 15, Metric::Euclidean).expect("sound"), &Law::Perplexity(5.0))
         .expect("sound")
 }
 
@@ -106,7 +106,7 @@ fn job(backend: Backend, gpu: Option<&Gpu>, event: &mut dyn FnMut(&Event)) -> ne
     let settings = Settings { iterations: Some(100), trace_every: 10, ..Settings::default() };
     let shape = Shape { name: "digits", n: 150, input_dims: 64 };
     let plan = Plan::resolve(&settings, shape, gpu.map(Gpu::adapter))?;
-    nearfield::job::run(&plan, &settings, &data, None, backend, &mut |now| {
+    nearfield::job::run(&plan, &settings, &data, Given::default(), backend, &mut |now| {
         event(&now);
         true
     })

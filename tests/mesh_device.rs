@@ -294,7 +294,7 @@ struct Digits {
 fn digits() -> Digits {
     let points = golden::digits().mapv(|x| x as f32);
     let neighbors = knn::exact(points.view(), 90, Metric::Euclidean).expect("sound");
-    let affinities = affinity::affinities(&neighbors, Law::Perplexity(30.0)).expect("sound");
+    let affinities = affinity::affinities(&neighbors, &Law::Perplexity(30.0)).expect("sound");
     let start = init::start(points.view(), &init::Start::Pca, 2, 0).expect("sound").points;
     Digits { affinities, start }
 }

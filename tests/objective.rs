@@ -34,7 +34,7 @@ fn slope(affinities: &Affinities<f64>, map: ArrayView2<f64>) -> Array2<f64> {
 /// Affinities of random points, sparse, at perplexity 4.
 fn affinities(n: usize) -> Affinities<f64> {
     let neighbors = knn::exact(data::random(n, 5, 21).view(), 12.min(n - 1), Metric::Euclidean).expect("sound");
-    affinity::affinities(&neighbors, Law::Perplexity(4.0_f64.min(n as f64 / 2.0))).expect("sound")
+    affinity::affinities(&neighbors, &Law::Perplexity(4.0_f64.min(n as f64 / 2.0))).expect("sound")
 }
 
 /// Affinities given as a full matrix p, which sums to 1.
@@ -122,7 +122,7 @@ fn three_points_by_hand() {
 fn the_digits_agree_with_outside_numbers() {
     let points = golden::digits();
     let neighbors = knn::exact(points.view(), points.nrows() - 1, Metric::Euclidean).expect("sound");
-    let affinities = affinity::affinities(&neighbors, Law::Perplexity(30.0)).expect("sound");
+    let affinities = affinity::affinities(&neighbors, &Law::Perplexity(30.0)).expect("sound");
     let text =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/golden/digits_kl.json")).expect("golden");
     let golden_kl: serde_json::Value = serde_json::from_str(&text).expect("JSON");

@@ -4,7 +4,7 @@
 use ndarray::{Array2, Axis};
 use nearfield::affinity::{self, Law};
 use nearfield::data::Dataset;
-use nearfield::job::{self, Backend};
+use nearfield::job::{self, Backend, Given};
 use nearfield::knn::{Metric, Order, exact};
 use nearfield::plan::{Knn, Plan, Settings, Shape, Start};
 use rand_pcg::Pcg64;
@@ -76,7 +76,7 @@ fn affinities_are_the_same_edges_in_any_order() {
     let arranged = points.select(Axis(0), &order.rows().iter().map(|&i| i as usize).collect::<Vec<_>>());
     let edges = |points: &Array2<f64>| {
         let neighbors = exact(points.view(), 30, Metric::Euclidean).expect("sound");
-        affinity::affinities(&neighbors, Law::Perplexity(10.0)).expect("sound")
+        affinity::affinities(&neighbors, &Law::Perplexity(10.0)).expect("sound")
     };
     let (given, arranged) = (edges(&points), edges(&arranged));
     let place = {
@@ -105,7 +105,11 @@ fn run(points: &Array2<f32>, settings: &Settings, start: Option<Array2<f32>>) ->
     let shape = Shape { name: &data.name, n: points.nrows(), input_dims: points.ncols() };
     let plan = Plan::resolve(settings, shape, None).expect("sound");
     assert_eq!(plan.knn, "inverted", "only approximate searches are put in order");
-    job::run(&plan, settings, &data, start, Backend::Cpu, &mut |_| true).expect("runs").outcome.embedding.points
+    job::run(&plan, settings, &data, Given { start, affinities: None }, Backend::Cpu, &mut |_| true)
+        .expect("runs")
+        .outcome
+        .embedding
+        .points
 }
 
 /// The share of points whose nearest other in the map is of their cluster.

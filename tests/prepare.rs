@@ -254,8 +254,8 @@ fn duplicates_are_counted_as_unreached() {
     // Every point stands there five times: four others at distance 0, more than a perplexity of 3.
     let points = &data::kinds(300, 3).into_iter().find(|kind| kind.name.starts_with("duplicated")).expect("it").points;
     let neighbors = exact(points.view(), 9, Metric::Euclidean).expect("neighbours");
-    assert_eq!(affinities(&neighbors, Law::Perplexity(3.0)).expect("affinities").unreached, 300);
-    assert_eq!(affinities(&neighbors, Law::Perplexity(4.5)).expect("affinities").unreached, 0);
+    assert_eq!(affinities(&neighbors, &Law::Perplexity(3.0)).expect("affinities").unreached, 300);
+    assert_eq!(affinities(&neighbors, &Law::Perplexity(4.5)).expect("affinities").unreached, 0);
 }
 
 #[test]
@@ -282,7 +282,7 @@ fn an_edge_whose_p_underflows_is_kept() {
     let points =
         cast::<f32>(&data::kinds(65, 2).into_iter().find(|kind| kind.name.starts_with("outlier")).expect("it").points);
     let neighbors = exact(points.view(), 64, Metric::Euclidean).expect("neighbours");
-    let joint = affinities(&neighbors, Law::Perplexity(5.0)).expect("affinities");
+    let joint = affinities(&neighbors, &Law::Perplexity(5.0)).expect("affinities");
     assert_eq!(joint.indices.len(), 65 * 64);
     assert!(calibrate(&neighbors, 5.0).p.iter().any(|&p| p == 0.0));
     assert_ok(invariants::union_of_edges_is_kept(&joint, &neighbors), "outlier");
@@ -306,7 +306,7 @@ fn no_edge_of_200_000_points_is_dropped_for_being_small() {
     }
     expected.sort_unstable();
     expected.dedup();
-    let joint = affinities(&neighbors, Law::Perplexity(2.0)).expect("sound");
+    let joint = affinities(&neighbors, &Law::Perplexity(2.0)).expect("sound");
     let edges = (0..n).flat_map(|i| joint.row(i).0.iter().map(move |&j| (i as u32, j)));
     assert_eq!(edges.clone().count(), expected.len());
     assert!(edges.eq(expected), "the union of the neighbours' edges, all of it");
@@ -586,7 +586,7 @@ fn bytes_do_not_depend_on_the_number_of_threads() {
 #[test]
 fn uniform_affinities_are_shared_equally() {
     let neighbors = exact(data::random(200, 3, 8).view(), 7, Metric::Euclidean).expect("sound");
-    let joint = affinities(&neighbors, Law::Uniform).expect("affinities");
+    let joint = affinities(&neighbors, &Law::Uniform).expect("affinities");
     assert_ok(invariants::affinities_are_symmetric(&joint), "uniform");
     assert_ok(invariants::affinities_sum_to_n(&joint, 256.0 * f64::ROUNDOFF), "uniform");
     assert_ok(invariants::union_of_edges_is_kept(&joint, &neighbors), "uniform");

@@ -10,7 +10,7 @@ use nearfield::affinity::Law;
 use nearfield::data::{Affinities, Dataset, Embedding};
 use nearfield::field::{lanes, total};
 use nearfield::gpu::{Gpu, Options};
-use nearfield::job::{self, Backend};
+use nearfield::job::{self, Backend, Given};
 use nearfield::kernel::Student;
 use nearfield::knn::{self, Metric};
 use nearfield::objective::loss::cross;
@@ -36,7 +36,7 @@ impl Judge {
             std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/digits_labels.npy")).expect("the labels");
         let labels: Vec<u8> = npyz::NpyFile::new(&bytes[..]).expect("npy").into_vec().expect("u8");
         let labels = labels.into_iter().map(u32::from).collect();
-        Judge { affinities: affinity::affinities(&neighbors, Law::Perplexity(30.0)).expect("sound"), labels }
+        Judge { affinities: affinity::affinities(&neighbors, &Law::Perplexity(30.0)).expect("sound"), labels }
     }
 
     fn kl(&self, map: ArrayView2<f64>) -> f64 {
@@ -62,8 +62,9 @@ fn run(digits: &Array2<f64>, settings: &Settings, gpu: Option<&Gpu>) -> (Embeddi
     let data = Dataset { name: "digits".into(), points: digits.mapv(|x| x as f32), labels: None, notes: vec![] };
     let shape = Shape { name: "digits", n, input_dims };
     let plan = Plan::resolve(settings, shape, gpu.map(Gpu::adapter)).expect("the defaults are sound");
-    let done = job::run(&plan, settings, &data, None, gpu.map_or(Backend::Cpu, Backend::Gpu), &mut |_| true)
-        .expect("the job is done");
+    let done =
+        job::run(&plan, settings, &data, Given::default(), gpu.map_or(Backend::Cpu, Backend::Gpu), &mut |_| true)
+            .expect("the job is done");
     assert_eq!(done.outcome.iterations, 750);
     let objective = done.outcome.trace.last().expect("a reading").objective;
     (done.outcome.embedding, objective)
@@ -110,7 +111,7 @@ fn maps_in_three_dimensions_are_better_ones() {
     let digits = golden::digits().slice_move(ndarray::s![..500, ..]);
     let neighbors = knn::exact(digits.view(), 90, Metric::Euclidean).expect("sound");
     let judge =
-        Judge { affinities: affinity::affinities(&neighbors, Law::Perplexity(30.0)).expect("sound"), labels: vec![] };
+        Judge { affinities: affinity::affinities(&neighbors, &Law::Perplexity(30.0)).expect("sound"), labels: vec![] };
     let kl = |dims, gpu: Option<&Gpu>| {
         let (map, _) = run(&digits, &Settings { dims, ..Settings::default() }, gpu);
         assert_eq!(map.points.ncols(), dims);

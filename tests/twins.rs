@@ -243,7 +243,7 @@ fn the_fields_bound_rejects_small_mistakes() {
 fn edges_and_map(n: usize, dims: usize) -> (Affinities<f32>, Affinities<f64>, Array2<f64>) {
     let awkward = data::Awkward { name: "random".into(), points: data::random(n, 5, 11) };
     let (narrow, _) = neighbors_of(&awkward, (n - 1).min(20));
-    let joint = affinity::affinities(&narrow, Law::Perplexity(2.0_f64.min(n as f64 / 2.0))).expect("sound");
+    let joint = affinity::affinities(&narrow, &Law::Perplexity(2.0_f64.min(n as f64 / 2.0))).expect("sound");
     let wide = Affinities {
         offsets: joint.offsets.clone(),
         indices: joint.indices.clone(),

@@ -106,11 +106,23 @@ pub struct Embed {
     #[arg(long, value_enum, default_value_t = AffinityChoice::Perplexity, help_heading = AFFINITIES)]
     pub affinity: AffinityChoice,
 
-    /// Effective number of neighbours of each point [default: 30, less for few points].
+    /// Effective number of neighbours of each point, or several, as 30,300 [default: 30, less for few points].
     ///
-    /// From 1 to below the number of neighbours. The default is a third of the other points where they are fewer than 90.
-    #[arg(long, value_name = "P", value_parser = parse_number, help_heading = AFFINITIES)]
-    pub perplexity: Option<f64>,
+    /// From 1 to below the number of neighbours. The default is a third of the other points where they are fewer than 90. Of several
+    /// the affinities are the mean (multiscale).
+    #[arg(long, value_name = "P", value_parser = parse_number, value_delimiter = ',', help_heading = AFFINITIES)]
+    pub perplexity: Vec<f64>,
+
+    /// Standard deviation of the Gaussians of --affinity fixed, in units of the input's distances.
+    #[arg(long, value_name = "S", value_parser = parse_number, help_heading = AFFINITIES)]
+    pub sigma: Option<f64>,
+
+    /// The affinities of --affinity precomputed: lines of i, j, weight, or .npy [pairs, 3].
+    ///
+    /// Points count from 0, in the order of the input, which still gives labels and the start. For a global method they are made symmetric and
+    /// sum to 1, for one by rows each row does.
+    #[arg(long, value_name = "FILE", required_if_eq("affinity", "precomputed"), help_heading = AFFINITIES)]
+    pub affinities: Option<String>,
 
     /// Nearest neighbours that attract each point, or `all` [default: 3 × perplexity, or 15].
     #[arg(long, value_name = "K|all", value_parser = parse_count, help_heading = AFFINITIES)]
@@ -256,6 +268,8 @@ pub enum MetricChoice {
     Euclidean,
     /// 1 − cos(x, y)
     Cosine,
+    /// The input holds distances: .npy, square or condensed, NaN where one is not known
+    Precomputed,
 }
 
 /// `--kernel`.
@@ -281,8 +295,14 @@ pub enum NormalizationChoice {
 pub enum AffinityChoice {
     /// By a Gaussian of their distance, as wide as gives the perplexity.
     Perplexity,
+    /// By the mean of Gaussians at several perplexities: 30 and a hundredth of the points, or as given.
+    Multiscale,
+    /// By a Gaussian of the same width for all points, --sigma.
+    Fixed,
     /// Equally, whatever the distance: with 15 neighbours much the same maps, in less memory.
     Uniform,
+    /// As a file gives them, --affinities.
+    Precomputed,
 }
 
 /// `--knn`.
@@ -325,6 +345,7 @@ impl Embed {
             labels: self.labels.as_deref(),
             header: self.header.into(),
             shifts_cancel: self.metric == MetricChoice::Euclidean,
+            distances: self.metric == MetricChoice::Precomputed,
         }
     }
 
@@ -347,13 +368,18 @@ impl Embed {
             metric: match self.metric {
                 MetricChoice::Euclidean => Metric::Euclidean,
                 MetricChoice::Cosine => Metric::Cosine,
+                MetricChoice::Precomputed => Metric::Precomputed,
             },
             pca: self.pca.unwrap_or(Pca::Auto),
             affinity: match self.affinity {
                 AffinityChoice::Perplexity => Affinity::Perplexity,
+                AffinityChoice::Multiscale => Affinity::Multiscale,
+                AffinityChoice::Fixed => Affinity::Fixed,
+                AffinityChoice::Precomputed => Affinity::Precomputed,
                 AffinityChoice::Uniform => Affinity::Uniform,
             },
-            perplexity: self.perplexity,
+            perplexity: self.perplexity.clone(),
+            sigma: self.sigma,
             neighbors: self.neighbors.unwrap_or(Count::Auto),
             init: match self.init.as_str() {
                 "pca" => Start::Pca,
@@ -514,6 +540,7 @@ impl Cluster {
             labels: self.labels.as_deref(),
             header: self.header.into(),
             shifts_cancel: true,
+            distances: false,
         }
     }
 

@@ -8,10 +8,10 @@ use crate::affinity::Law;
 use crate::data::Dataset;
 use crate::engine::Stop;
 use crate::gpu::{self, Gpu};
-use crate::job::{self, Backend, Event};
+use crate::job::{self, Backend, Event, Given};
 use crate::mixture::{self, Fit, Prepared};
 use crate::objective::Objective;
-use crate::plan::{Budget, Plan, Settings, Shape, Start};
+use crate::plan::{Affinity, Budget, Plan, Settings, Shape, Start};
 use crate::{Error, Result, input, render};
 use std::time::Instant;
 
@@ -37,9 +37,16 @@ pub fn run(arguments: &Embed) -> Result<End> {
     // Without a device first: whatever is wrong is said before drivers are asked, which may have things of their own to
     // say on stderr.
     resolve(None)?;
-    let start = match &settings.init {
-        Start::File(path) => Some(input::read_map(path, n, settings.dims)?),
-        Start::Pca | Start::Random => None,
+    if let Some(path) = arguments.affinities.as_ref().filter(|_| settings.affinity != Affinity::Precomputed) {
+        let cause = "another kind of affinities was asked for";
+        return Err(Error::request(format!("--affinities {path}"), cause, "give --affinity precomputed with it"));
+    }
+    let given = Given {
+        start: match &settings.init {
+            Start::File(path) => Some(input::read_map(path, n, settings.dims)?),
+            Start::Pca | Start::Random => None,
+        },
+        affinities: arguments.affinities.as_ref().map(|path| input::read_triples(path, n)).transpose()?,
     };
     // A row of zeros under the cosine is a wrong request too: found here, before anything is said.
     settings.metric.prepare(data.points.view())?;
@@ -114,7 +121,7 @@ pub fn run(arguments: &Embed) -> Result<End> {
         notes.remove(0);
     }
 
-    let done = job::run(&plan, &settings, &data, start, backend, &mut |event| {
+    let done = job::run(&plan, &settings, &data, given, backend, &mut |event| {
         match event {
             Event::Stage(name) => {
                 // Preparation has nothing to write; from its end on Ctrl-C waits for the map.
@@ -248,9 +255,15 @@ fn write_maps(
 /// What the map was made from, for its caption.
 fn from(plan: &Plan) -> String {
     let rounded = |x: f64| (100.0 * x).round() / 100.0;
-    let mut text = match (plan.objective, plan.law) {
+    let mut text = match (plan.objective, &plan.law) {
         (Objective::Stress(exponent), _) => return format!("weights δ^-{}", rounded(exponent)),
-        (_, Law::Perplexity(perplexity)) => format!("perplexity {}", rounded(perplexity)),
+        (_, Law::Perplexity(perplexity)) => format!("perplexity {}", rounded(*perplexity)),
+        (_, Law::Multiscale(perplexities)) => {
+            let all: Vec<String> = perplexities.iter().map(|&p| rounded(p).to_string()).collect();
+            format!("perplexities {}", all.join(", "))
+        }
+        (_, Law::Fixed(sigma)) => format!("σ {sigma}"),
+        (_, Law::Given) => "affinities as given".into(),
         (_, Law::Uniform) => format!("uniform over {} neighbours", plan.neighbors),
     };
     if let Some(dof) = plan.dof.filter(|&dof| dof != 1.0) {

@@ -11,12 +11,17 @@
 //! first exaggerated steps are not spent on undoing it (Kobak and Berens 2019, "The art of using t-SNE for
 //! single-cell transcriptomics", Methods). Coordinates keep their proportions: all are scaled by one factor.
 //!
+//! Where distances are given instead of points, [`classical`] scaling makes points of them first (Torgerson 1952): their
+//! principal components are then the same.
+//!
 //! [`principal_components`] also narrows the input before the search for neighbours.
 
+mod classical;
 mod pca;
 mod random;
 mod slabs;
 
+pub use classical::classical;
 pub use pca::{Pca, principal_components};
 pub use random::Normal;
 

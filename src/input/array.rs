@@ -126,6 +126,33 @@ impl Body<'_> {
         }
     }
 
+    /// The values as they stand, rounded to `f32`, finite or not.
+    pub fn numbers(mut self) -> Result<Vec<f32>> {
+        match self.dtype {
+            DType::Bool => self.plain(|[b]: [u8; 1]| f32::from(u8::from(b != 0))),
+            DType::U8 => self.plain(|[b]: [u8; 1]| f32::from(b)),
+            DType::I8 => self.plain(|b| f32::from(i8::from_le_bytes(b))),
+            DType::U16 => self.plain(|b| f32::from(u16::from_le_bytes(b))),
+            DType::I16 => self.plain(|b| f32::from(i16::from_le_bytes(b))),
+            DType::U32 => self.plain(|b| u32::from_le_bytes(b) as f32),
+            DType::I32 => self.plain(|b| i32::from_le_bytes(b) as f32),
+            DType::U64 => self.plain(|b| u64::from_le_bytes(b) as f32),
+            DType::I64 => self.plain(|b| i64::from_le_bytes(b) as f32),
+            DType::F16 => self.plain(|b| f16::from_le_bytes(b).to_f32()),
+            DType::F32 => self.plain(f32::from_le_bytes),
+            DType::F64 => self.plain(|b| f64::from_le_bytes(b) as f32),
+            DType::Unicode(_) | DType::Bytes(_) => {
+                Err(Error::request(&self.source.name, "holds text where numbers are needed", "give numbers"))
+            }
+        }
+    }
+
+    fn plain<const SIZE: usize>(&mut self, decode: impl Fn([u8; SIZE]) -> f32) -> Result<Vec<f32>> {
+        let mut numbers = zeros(&self.source.name.clone(), self.rows, self.columns)?;
+        self.values(decode, |index, _, value| numbers[index] = value)?;
+        Ok(numbers)
+    }
+
     /// The values as text, for labels: whole numbers without a fraction.
     pub fn texts(mut self) -> Result<Vec<String>> {
         match self.dtype {

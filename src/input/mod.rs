@@ -18,6 +18,10 @@ mod npy;
 mod idx;
 mod table;
 mod labels;
+mod distances;
+mod triples;
+
+pub use triples::read_triples;
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};
@@ -54,12 +58,15 @@ pub struct Request<'a> {
     /// Whether the metric ignores a shift common to all rows, as euclidean distance does and cosine does not. Only
     /// then may a column that lies far from the origin be shifted before it is rounded to `f32`.
     pub shifts_cancel: bool,
+    /// Whether the file holds distances: `.npy`, square [n, n] or condensed [n(n − 1)/2], NaN where one is not known. The
+    /// data set's points are then the square.
+    pub distances: bool,
 }
 
 impl<'a> Request<'a> {
     /// `input` for euclidean distance, its header found out, with the labels that it brings along.
     pub fn new(input: &'a str) -> Self {
-        Request { input, labels: None, header: Header::Auto, shifts_cancel: true }
+        Request { input, labels: None, header: Header::Auto, shifts_cancel: true, distances: false }
     }
 }
 
@@ -163,7 +170,10 @@ pub fn read(request: &Request) -> Result<Dataset> {
         Some(sample) => (Source::shipped(request.input, sample.points), sample.labels),
         None => (Source::open(request.input)?, None),
     };
-    let parsed = (reader_of(&source)?.read)(&mut source, request)?;
+    let parsed = match request.distances {
+        true => distances::read(&mut source, request)?,
+        false => (reader_of(&source)?.read)(&mut source, request)?,
+    };
     let n = parsed.points.nrows();
     let labels = match (parsed.labels, request.labels, shipped) {
         (Some(column), _, _) => Some(labels::from_texts(request.input, column)?),

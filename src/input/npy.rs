@@ -60,6 +60,14 @@ pub(super) fn read_as_given(source: &mut Source, n: usize, dims: usize) -> Resul
     Ok(matrix(n, dims, settled.points))
 }
 
+/// Reads any array of numbers, row by row, NaN and all, with its shape.
+pub(super) fn read_values(source: &mut Source) -> Result<(Vec<usize>, Vec<f32>)> {
+    let header = header(source)?;
+    header.check_numbers(&source.name)?;
+    let shape = header.shape.iter().map(|&axis| axis as usize).collect();
+    Ok((shape, header.body(source)?.numbers()?))
+}
+
 /// Reads labels, `[n]` or [n, 1], as text.
 pub(super) fn read_labels(source: &mut Source) -> Result<Vec<String>> {
     let header = header(source)?;

@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | [`Metric::Euclidean`] | ‖x − y‖ | the points |
 //! | [`Metric::Cosine`] | 1 − cos(x, y) = ½‖x̂ − ŷ‖² | the points divided by their lengths |
+//! | [`Metric::Precomputed`] | given | each row ([`given`]) |
 //!
 //! so that every search is one for the smallest ‖x − y‖² = Σ_m (x_m − y_m)², by direct differences: the expansion
 //! |x|² + |y|² − 2x·y loses every digit far from the origin.
@@ -15,6 +16,7 @@
 //!   neighbours, in a small part of the time. [`recall()`] measures which part was found.
 //! - [`Order`] is an order of the points in which neighbours lie near each other in memory.
 
+pub mod given;
 pub mod inverted;
 mod kmeans;
 mod lanes;
@@ -43,10 +45,12 @@ pub enum Metric {
     Euclidean,
     /// δ = 1 − cos(x, y), between 0 and 2; squared like any other δ.
     Cosine,
+    /// The "points" are δ themselves: `[N, N]`, symmetric, NaN where a pair's is not known.
+    Precomputed,
 }
 
 impl Metric {
-    /// Every metric, in the order in which help lists them.
+    /// Every metric of points.
     pub const ALL: [Metric; 2] = [Metric::Euclidean, Metric::Cosine];
 
     /// The name that options and reports use.
@@ -54,6 +58,7 @@ impl Metric {
         match self {
             Metric::Euclidean => "euclidean",
             Metric::Cosine => "cosine",
+            Metric::Precomputed => "precomputed",
         }
     }
 
@@ -67,7 +72,7 @@ impl Metric {
     /// A row of zeros has no direction and is refused for the cosine, with its number counted from 0.
     pub fn prepare<T: Real>(self, points: ArrayView2<'_, T>) -> Result<CowArray<'_, T, Ix2>> {
         match self {
-            Metric::Euclidean => Ok(CowArray::from(points)),
+            Metric::Euclidean | Metric::Precomputed => Ok(CowArray::from(points)),
             Metric::Cosine => {
                 let mut unit = points.as_standard_layout().into_owned();
                 unit.axis_iter_mut(Axis(0)).into_par_iter().for_each(|mut row| {
@@ -93,7 +98,7 @@ impl Metric {
     #[inline(always)]
     pub fn squared<T: Real>(self, d2: T) -> T {
         match self {
-            Metric::Euclidean => d2,
+            Metric::Euclidean | Metric::Precomputed => d2,
             Metric::Cosine => {
                 let cosine_distance = T::of(0.5) * d2;
                 cosine_distance * cosine_distance
@@ -132,6 +137,9 @@ pub fn neighbors(
     seed: u64,
     gpu: Option<&Gpu>,
 ) -> Result<(Neighbors<f32>, f64)> {
+    if metric == Metric::Precomputed {
+        return Ok((given::nearest(points, k)?, 1.0));
+    }
     match (search, gpu) {
         (Search::Exact, Some(gpu)) => Ok((exact_gpu(gpu, points, k, metric)?, 1.0)),
         (Search::Exact, None) => Ok((exact(points, k, metric)?, 1.0)),

@@ -26,6 +26,9 @@ pub enum Dissimilarities<T> {
 impl<T: Real> Dissimilarities<T> {
     /// Of `[N, M]` points [prepared](Metric::prepare) for the metric; stored up to [`STORED_POINTS`].
     pub fn of_points(points: ArrayView2<T>, metric: Metric) -> Self {
+        if metric == Metric::Precomputed {
+            return Dissimilarities::Matrix(points.mapv(|delta| delta * delta));
+        }
         let columns = points.t().as_standard_layout().into_owned();
         let n = points.nrows();
         if n > STORED_POINTS {

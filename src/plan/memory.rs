@@ -104,13 +104,13 @@ fn lowered(plan: &Plan, device: bool, there_is: u64) -> Option<String> {
         (if device { memory.device } else { memory.host }) <= there_is
     };
     let fewer = |most: usize, least: usize, per: usize| (least..most).rev().find(|&count| fits(per * count));
-    match plan.law {
+    match &plan.law {
         Law::Perplexity(perplexity) => {
             let most = (perplexity.ceil() as usize).min(plan.neighbors.div_ceil(3));
             let uniform = || fits(UNIFORM_NEIGHBORS).then(|| "--affinity uniform".to_owned());
             fewer(most, 6, 3).map(|p| format!("--perplexity {p} --neighbors {}", 3 * p)).or_else(uniform)
         }
-        Law::Uniform => fewer(plan.neighbors, 2, 1).map(|k| format!("--neighbors {k}")),
+        _ => fewer(plan.neighbors, 2, 1).map(|k| format!("--neighbors {k}")),
     }
 }
 

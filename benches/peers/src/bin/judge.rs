@@ -88,7 +88,7 @@ fn common_p(data: &Array2<f32>) -> (Affinities<f32>, f64) {
     let search = if data.nrows() <= EXACT_UP_TO { Search::Exact } else { Search::Inverted(Recall { wish: 0.99 }) };
     let (neighbors, recall): (Neighbors<f32>, f64) =
         knn::neighbors(data.view(), NEIGHBOURS, Metric::Euclidean, search, 1, None).expect("neighbours");
-    (affinity::affinities(&neighbors, Law::Perplexity(PERPLEXITY)).expect("affinities"), recall)
+    (affinity::affinities(&neighbors, &Law::Perplexity(PERPLEXITY)).expect("affinities"), recall)
 }
 
 /// Σ_{i≠j} w_ij over all pairs.
