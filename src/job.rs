@@ -5,15 +5,18 @@
 //! with the error, and with the map as of that reading if there was one.
 
 use crate::data::Dataset;
-use crate::engine::{self, Cpu, Descent, Device, Outcome, Progress, Schedule};
+use crate::engine::{self, Cpu, Descent, Device, Outcome, Progress, Schedule, Stop};
+use crate::field::Method;
 use crate::gpu::Gpu;
 use crate::init::{self, principal_components};
 use crate::knn::{Metric, Order, Search};
 use crate::objective::dense::Reference;
 use crate::objective::dissimilarity::Dissimilarities;
+use crate::objective::stress::{self, Estimate};
 use crate::objective::{Goal, Neighbour, Objective};
+use crate::optimizer::Phase;
 use crate::optimizer::step::State;
-use crate::plan::{Plan, Settings, Start};
+use crate::plan::{Plan, SAMPLES, Settings, Start};
 use crate::{Error, Result, affinity, knn};
 use ndarray::Array2;
 use std::borrow::Cow;
@@ -79,6 +82,8 @@ pub struct Done {
     pub edges: usize,
     /// Stage times.
     pub seconds: Seconds,
+    /// The stress of all pairs, where it was descended on a sample.
+    pub estimate: Option<Estimate>,
     /// What the CPU took over, one sentence each.
     pub notes: Vec<String>,
 }
@@ -174,10 +179,13 @@ pub fn run(
         _ => init::start(prepared.view(), &start, plan.dims, plan.seed)?.points,
     };
     let needs_all = !matches!(plan.objective, Objective::Neighbour(Neighbour { lambda: 1.0, .. }));
-    let delta = needs_all.then(|| Dissimilarities::of_points(prepared.view(), settings.metric));
+    let delta = needs_all.then(|| match plan.sampled_pairs {
+        None => Dissimilarities::of_points(prepared.view(), settings.metric),
+        Some(pairs) => Dissimilarities::sampled(prepared.view(), settings.metric, pairs, sample_seed(plan.seed, 0)),
+    });
     drop(prepared);
     // Symmetrisation is the peak of memory, and needs no points.
-    drop(points);
+    let points = plan.sampled_pairs.map(|_| points);
     seconds.init = clock.elapsed().as_secs_f64();
 
     observe(Event::Stage("affinities"));
@@ -234,8 +242,18 @@ pub fn run(
         })
     })?;
     drop(start);
-    let mut outcome = engine::descend(descent.as_mut(), &schedule, &mut |progress| observe(Event::Progress(progress)))?;
-    if let (Some(fault), Backend::GpuElseCpu(_)) = (&outcome.fault, backend) {
+    let first = if points.is_some() { part(&schedule, 1) } else { schedule.clone() };
+    let mut outcome = engine::descend(descent.as_mut(), &first, &mut |progress| observe(Event::Progress(progress)))?;
+    if let (Some(points), Goal::Stress { exponent, .. }) = (&points, goal) {
+        drop(descent);
+        let draw = |number: usize| {
+            let prepared = settings.metric.prepare(points.view())?;
+            let pairs = plan.sampled_pairs.unwrap_or(0);
+            Ok(Dissimilarities::sampled(prepared.view(), settings.metric, pairs, sample_seed(plan.seed, number)))
+        };
+        let samples = Samples { gpu: backend.gpu(), exponent, schedule: &schedule };
+        outcome = samples.through(draw, outcome, &mut |progress| observe(Event::Progress(progress)))?;
+    } else if let (Some(fault), Backend::GpuElseCpu(_)) = (&outcome.fault, backend) {
         // What the device held is given back before the CPU needs its own.
         drop(descent);
         let from = format!("the descent goes on from iteration {}", outcome.iterations);
@@ -247,5 +265,66 @@ pub fn run(
         outcome.embedding.points = order.restore(outcome.embedding.points.view());
     }
     seconds.descend = clock.elapsed().as_secs_f64();
-    Ok(Done { outcome, unreached, recall, edges, seconds, notes })
+    let estimate = match (points, plan.objective) {
+        (Some(points), Objective::Stress(exponent)) => {
+            let prepared = settings.metric.prepare(points.view())?;
+            let map = outcome.embedding.points.view();
+            let estimate = stress::estimate(prepared.view(), settings.metric, exponent, map, plan.seed);
+            // The objective of all pairs, in place of the last sample's.
+            outcome.trace.last_mut().into_iter().for_each(|reading| reading.objective = estimate.stress);
+            Some(estimate)
+        }
+        _ => None,
+    };
+    Ok(Done { estimate, outcome, unreached, recall, edges, seconds, notes })
+}
+
+/// The first `number` of [`SAMPLES`] equal parts of a schedule of one phase.
+fn part(schedule: &Schedule, number: usize) -> Schedule {
+    let phase = |phase: &Phase| Phase { iterations: phase.iterations * number / SAMPLES, ..*phase };
+    Schedule { phases: schedule.phases.iter().map(phase).collect(), ..schedule.clone() }
+}
+
+/// The seed of a sample of pairs.
+fn sample_seed(seed: u64, number: usize) -> u32 {
+    (seed ^ seed >> 32) as u32 ^ (number as u32).wrapping_mul(0x9e37_79b9)
+}
+
+/// A distance method on samples of pairs.
+struct Samples<'a> {
+    gpu: Option<&'a Gpu>,
+    exponent: f64,
+    schedule: &'a Schedule,
+}
+
+impl Samples<'_> {
+    /// Goes on through the other samples of pairs, each from the map that the one before ended in, and gives the mean of these maps.
+    fn through(
+        &self,
+        draw: impl Fn(usize) -> Result<Dissimilarities<f32>>,
+        mut outcome: Outcome,
+        observe: &mut dyn FnMut(&Progress) -> bool,
+    ) -> Result<Outcome> {
+        let mut mean = Array2::<f64>::zeros(outcome.embedding.points.dim());
+        let mut maps = 0.0;
+        for number in 1..SAMPLES {
+            if outcome.stop != Stop::Iterations {
+                break;
+            }
+            let delta = draw(number)?;
+            let goal = Goal::Stress { exponent: self.exponent, delta: &delta };
+            let start = outcome.embedding.points.clone();
+            let mut descent: Box<dyn Descent> = match self.gpu {
+                Some(gpu) => Box::new(Device::new(gpu, goal, start, Method::Exact)?),
+                None => Box::new(Cpu::new(goal, State::at_rest(start), Method::Exact)),
+            };
+            outcome = engine::resume(descent.as_mut(), &part(self.schedule, number + 1), outcome, observe)?;
+            mean += &outcome.embedding.points.mapv(f64::from);
+            maps += 1.0;
+        }
+        if maps > 0.0 {
+            outcome.embedding.points = mean.mapv(|sum| (sum / maps) as f32);
+        }
+        Ok(outcome)
+    }
 }

@@ -13,10 +13,17 @@ use crate::field::{self, Method};
 use crate::gpu::Adapter;
 use crate::kernel::Similarity;
 use crate::knn::{self, Metric, Recall, Search};
+use crate::objective::dissimilarity::STORED_POINTS;
 use crate::objective::{self, METHODS, Neighbour, Normalization, Objective};
 use crate::optimizer::{self, Phase};
 use crate::{Error, Result};
 use serde::Serialize;
+
+/// Pairs drawn for each point by a distance method beyond [`DENSE_POINTS`]: fifty for each coordinate in the plane.
+pub const SAMPLED_PAIRS: usize = 100;
+
+/// How many samples of pairs a descent goes through; their maps but the first are averaged.
+pub const SAMPLES: usize = 6;
 
 /// The most points whose affinities are taken over all others (`--neighbors all`): N² entries are held in memory.
 pub const DENSE_POINTS: usize = 20_000;
@@ -267,6 +274,9 @@ pub struct Plan {
     /// Standard deviation of fixed Gaussians.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sigma: Option<f64>,
+    /// Pairs drawn for each point, where a distance method does not take all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sampled_pairs: Option<usize>,
     /// Neighbours of each point, k; N − 1 for the distance family.
     pub neighbors: usize,
     /// `exact`, `inverted`, or `all` where k is N − 1 by request or by nature.
@@ -342,7 +352,7 @@ impl Plan {
         check(settings)?;
         let objective = resolve_objective(settings)?;
         if let Objective::Neighbour(Neighbour { lambda, .. }) = objective {
-            check_mixture(settings, lambda)?;
+            check_mixture(settings, n, lambda)?;
         }
         // The reverse divergence is infinite where p is 0, so all others are neighbours.
         let all = settings.neighbors == Count::All
@@ -357,6 +367,15 @@ impl Plan {
             notes.push(format!("the input's {input_dims} columns are reduced to {components} principal components"));
         }
         let search = resolve_knn(settings, n)?;
+        let samples =
+            matches!(objective, Objective::Stress(_)) && n > DENSE_POINTS && settings.metric != Metric::Precomputed;
+        let sampled = samples.then_some(SAMPLED_PAIRS);
+        if samples {
+            let all = n as f64 * (n - 1) as f64 / 2.0;
+            notes.push(format!(
+                "the stress is descended on {SAMPLED_PAIRS} pairs a point, drawn uniformly from all {all:.2e}, and estimated from others"
+            ));
+        }
         let field = resolve_field(settings, objective, n, device.is_some())?;
         let resolution = match field {
             Method::Exact => None,
@@ -395,6 +414,7 @@ impl Plan {
             threads: rayon::current_num_threads(),
             metric: settings.metric.name(),
             pca,
+            sampled_pairs: sampled,
             affinity: match (objective, &law) {
                 (Objective::Stress(_), _) => None,
                 (_, Law::Perplexity(_)) => Some("perplexity"),
@@ -448,7 +468,7 @@ impl Plan {
             method_of_field: field,
             objective,
         };
-        plan.memory = memory::predict(&plan.job(plan.neighbors));
+        plan.memory = memory::predict(&plan.job(if plan.affinity.is_some() { plan.neighbors } else { 0 }));
         Ok(plan)
     }
 
@@ -459,6 +479,14 @@ impl Plan {
             columns: self.input_dims,
             searched: self.pca,
             k,
+            all_pairs: match self.objective {
+                Objective::Neighbour(Neighbour { lambda: 1.0, .. }) => 0,
+                _ => match self.sampled_pairs {
+                    Some(pairs) => self.n * pairs,
+                    None if self.n <= STORED_POINTS || self.metric == "precomputed" => self.n * self.n,
+                    None => self.n * self.pca.unwrap_or(self.input_dims).next_multiple_of(8),
+                },
+            } as u64,
             dims: self.dims,
             inverted: matches!(self.search, Search::Inverted(_)),
             on_device: self.backend == "gpu",
@@ -591,9 +619,15 @@ fn resolve_objective(settings: &Settings) -> Result<Objective> {
 }
 
 /// What a share λ of the forward divergence below 1 asks for: a p above 0 for every pair.
-fn check_mixture(settings: &Settings, lambda: f64) -> Result<()> {
+fn check_mixture(settings: &Settings, n: usize, lambda: f64) -> Result<()> {
     if lambda == 1.0 {
         return Ok(());
+    }
+    if n > DENSE_POINTS {
+        let cause = format!(
+            "the reverse divergence is a sum over all pairs of {n} points, and goes up to {DENSE_POINTS} points"
+        );
+        return Err(Error::request(format!("--lambda {lambda}"), cause, "give --lambda 1, or take fewer rows"));
     }
     let cause = match (settings.neighbors, settings.affinity) {
         (Count::Of(count), _) => {

@@ -100,6 +100,7 @@ fn job(backend: Backend, gpu: Option<&Gpu>, event: &mut dyn FnMut(&Event)) -> ne
         labels: None,
         header: nearfield::input::Header::Auto,
         shifts_cancel: true,
+        distances: false,
     })?;
     let points = whole.points.slice(ndarray::s![..150, ..]).to_owned();
     let data = Dataset { points, labels: None, ..whole };

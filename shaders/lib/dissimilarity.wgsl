@@ -18,6 +18,17 @@ struct TileParams {
     by_rows: u32,        // 1 where q sums to 1 over each row
     alpha: f32,          // of Student's kernel
     exponent: f32,       // of the stress
+    seed: u32,           // of the pairs that were drawn
+}
+
+// The k-th point drawn for point i: twin of partner in src/objective/dissimilarity.rs.
+fn partner(i: u32, k: u32) -> u32 {
+    var h = (i * 0x9e3779b9u) ^ (k * 0x85ebca6bu + params.seed * 0xc2b2ae35u);
+    h = (h ^ (h >> 16u)) * 0x85ebca6bu;
+    h = (h ^ (h >> 13u)) * 0xc2b2ae35u;
+    h ^= h >> 16u;
+    let j = h % (params.n - 1u);
+    return j + select(0u, 1u, j >= i);
 }
 
 // Whether distances are stored: a constant of the pipeline, so that software adapters, which run both sides of a branch, have

@@ -3,7 +3,7 @@
 //   force_i = - sum over j of w (1 - delta/d) (y_i - y_j) / sum over j of w,   w = delta^-r
 //   misfit_i = sum over j of w (delta - d)^2,   size_i = sum over j of w delta^2
 //
-// `pull` sums a segment of columns, one invocation a point i; `finish` joins the segments of each row. Cost: N^2 pairs of some
+// `pull` and `pull_sampled` sum a segment of columns, one invocation a point i; `finish` joins the segments of each row. Cost: N^2 pairs of some
 // 20 operations and three roots or so, and the dissimilarity of each pair.
 
 const TILE = 128u;
@@ -89,6 +89,37 @@ fn pull(
         sums[at] = total;
         misfits[at] = losses;
     }
+}
+
+// The same over pairs that were drawn: columns are their numbers, and the reference holds [pairs, N].
+@compute @workgroup_size(TILE)
+fn pull_sampled(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = group_index(group, groups);
+    let segment = index % params.segments;
+    let i = params.first + index / params.segments * TILE + lane;
+    if (i >= params.end) {
+        return;
+    }
+    let y_i = load_point(points[i]);
+    let begin = params.base + segment * params.segment;
+    let end = min(begin + params.segment, params.stop);
+    var force = Point();
+    var weight = 0.0;
+    var loss = vec2f();
+    for (var k = begin; k < end; k++) {
+        let difference = y_i - load_point(points[partner(i, k)]);
+        let pair = pair(dot(difference, difference), reference[(k - params.base) * params.n + i]);
+        force += pair.pull * difference;
+        weight += pair.weight;
+        loss += vec2f(pair.misfit, pair.size);
+    }
+    let at = (params.segment_first + segment) * params.n + i;
+    sums[at] = with_fourth(force, weight);
+    misfits[at] = loss;
 }
 
 @compute @workgroup_size(64)

@@ -26,6 +26,7 @@ pub struct Report<'a> {
     objective: Option<f64>,
     kl: Option<f64>,
     stress: Option<f64>,
+    stress_estimate: Option<StressEstimate>,
     trace: Vec<Reading>,
     seconds: Times,
     seconds_per_iteration: PerIteration,
@@ -108,6 +109,15 @@ struct Field {
     isolated: Option<usize>,
 }
 
+/// How the stress of all pairs was estimated: 95 % of such intervals hold it.
+#[derive(Debug, Serialize)]
+struct StressEstimate {
+    pairs: usize,
+    law: &'static str,
+    low: f64,
+    high: f64,
+}
+
 /// The mixture that colours a map.
 #[derive(Debug, Serialize)]
 pub struct Clusters {
@@ -175,7 +185,16 @@ impl<'a> Report<'a> {
             },
             objective,
             kl: outcome.field.as_ref().and_then(|field| field.kl),
-            stress: objective.filter(|_| plan.stress_exponent.is_some()),
+            stress: done
+                .estimate
+                .map(|estimate| estimate.stress)
+                .or_else(|| objective.filter(|_| plan.stress_exponent.is_some())),
+            stress_estimate: done.estimate.map(|estimate| StressEstimate {
+                pairs: estimate.pairs,
+                law: "uniform over all pairs, with replacement; ratio of sums",
+                low: estimate.stress - 1.96 * estimate.error,
+                high: estimate.stress + 1.96 * estimate.error,
+            }),
             trace: readings(&outcome.trace),
             seconds: Times {
                 read: around.read,

@@ -3,7 +3,7 @@
 
 use crate::knn::Metric;
 use crate::real::{Real, vectorized};
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, Axis};
 use rayon::prelude::*;
 
 /// Up to this many points δ² is kept: N² numbers, 256 MiB in `f32`. Beyond, M multiplications a pair cost less than memory.
@@ -21,6 +21,25 @@ pub enum Dissimilarities<T> {
         /// δ.
         metric: Metric,
     },
+    /// Of some pairs only, drawn uniformly.
+    Sampled {
+        /// `[K, N]` δ²: row k holds that of every point i and its [`partner`] k.
+        d2: Array2<T>,
+        /// What the partners follow from.
+        seed: u32,
+    },
+}
+
+/// The `k`-th point drawn for point `i` of `n`: any other point, each about as likely (a multiplication and Murmur's finaliser,
+/// Appleby 2011). `shaders/lib/dissimilarity.wgsl` has the same.
+#[inline(always)]
+pub fn partner(i: u32, k: u32, seed: u32, n: u32) -> u32 {
+    let mut h = i.wrapping_mul(0x9e37_79b9) ^ k.wrapping_mul(0x85eb_ca6b).wrapping_add(seed.wrapping_mul(0xc2b2_ae35));
+    h = (h ^ (h >> 16)).wrapping_mul(0x85eb_ca6b);
+    h = (h ^ (h >> 13)).wrapping_mul(0xc2b2_ae35);
+    h ^= h >> 16;
+    let j = h % (n - 1);
+    j + u32::from(j >= i)
 }
 
 impl<T: Real> Dissimilarities<T> {
@@ -39,9 +58,26 @@ impl<T: Real> Dissimilarities<T> {
         Dissimilarities::Matrix(Array2::from_shape_vec((n, n), matrix).expect("N rows of N"))
     }
 
+    /// Of `[N, M]` points [prepared](Metric::prepare) for the metric, K pairs a point.
+    pub fn sampled(points: ArrayView2<T>, metric: Metric, pairs: usize, seed: u32) -> Self {
+        let n = points.nrows();
+        let points = points.as_standard_layout();
+        let mut d2 = Array2::from_elem((pairs, n), T::of(0.0));
+        d2.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(k, mut row)| {
+            for (i, d2) in row.iter_mut().enumerate() {
+                let j = partner(i as u32, k as u32, seed, n as u32) as usize;
+                let (a, b) = (points.row(i), points.row(j));
+                let squares = a.iter().zip(b).map(|(&x, &y)| (x - y) * (x - y));
+                *d2 = metric.squared(squares.sum());
+            }
+        });
+        Dissimilarities::Sampled { d2, seed }
+    }
+
     /// The number of points N.
     pub fn len(&self) -> usize {
         match self {
+            Dissimilarities::Sampled { d2, .. } => d2.ncols(),
             Dissimilarities::Matrix(matrix) => matrix.nrows(),
             Dissimilarities::Columns { columns, .. } => columns.ncols(),
         }
@@ -53,6 +89,9 @@ impl<T: Real> Dissimilarities<T> {
     }
 
     /// δ²_ij for j from `first` on, as many as `scratch` is long.
+    ///
+    /// # Panics
+    /// Where only some pairs were drawn.
     #[inline(always)]
     pub fn block<'a>(&'a self, i: usize, first: usize, scratch: &'a mut [T]) -> &'a [T] {
         match self {
@@ -64,6 +103,7 @@ impl<T: Real> Dissimilarities<T> {
                 squared(columns, *metric, i, first, scratch);
                 scratch
             }
+            Dissimilarities::Sampled { .. } => panic!("not all pairs were drawn"),
         }
     }
 }

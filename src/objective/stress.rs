@@ -16,11 +16,17 @@
 //! is for r = 0 the step of SMACOF, which minimises a quadratic that touches the stress from above (de Leeuw 1977; Guttman's transform), so
 //! a step of this length never raises it; for r > 0 it is the same with the diagonal of the quadratic in place of the whole.
 //!
+//! Where there are too many pairs, each point has a sample of them, drawn uniformly. A map fits its own sample better than the
+//! rest, so samples are drawn anew several times in a descent and the maps that they end in are averaged; the stress that
+//! is reported in the end is an [`estimate`] from yet other pairs.
+//!
 //! Pairs at δ = 0 have weight 0 in both sums where r > 0, and keep weight 1 where r = 0; pairs with δ = NaN are left out.
 
-use super::dissimilarity::Dissimilarities;
+use super::dissimilarity::{Dissimilarities, partner};
 use super::tiles::{TileParams, Tiles};
 use crate::gpu::{Batch, Bindable, Buffer, Call, Gpu, Pace, Params, Shader};
+use crate::init::Normal;
+use crate::knn::Metric;
 use crate::real::{Real, sum_in_lanes, vectorized};
 use crate::{Result, wgsl};
 use ndarray::{Array2, ArrayView2};
@@ -81,7 +87,7 @@ const BLOCK: usize = 512;
 /// Rows that a task computes at a time.
 const TASK_ROWS: usize = 16;
 
-/// `force`, `[N, d]`, and every row's misfit, of a map `[N, d]` in 2 or 3 dimensions. O(N²); the result does not depend on the
+/// `force`, `[N, d]`, and every row's misfit, of a map `[N, d]` in 2 or 3 dimensions. O(N²), or O(NK) of K sampled pairs a point; the result does not depend on the
 /// number of threads.
 pub fn pull_into<T: Real>(
     map: ArrayView2<T>,
@@ -93,6 +99,48 @@ pub fn pull_into<T: Real>(
         2 => in_dims::<T, 2>(map, delta, exponent, force),
         _ => in_dims::<T, 3>(map, delta, exponent, force),
     }
+}
+
+/// The stress of a map, estimated from pairs drawn uniformly with replacement, none of them one that was descended.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Estimate {
+    /// Σ w (δ − d)² / Σ w δ² over the pairs drawn: a ratio estimator.
+    pub stress: f64,
+    /// Its standard error, √Σ (a − R b)² / Σ b of the ratio R of sums of a and b.
+    pub error: f64,
+    /// How many pairs.
+    pub pairs: usize,
+}
+
+/// Pairs that an estimate draws.
+const ESTIMATED_PAIRS: usize = 1_000_000;
+
+/// Estimates the stress of `map` `[N, d]` of `points` `[N, M]`, [prepared](Metric::prepare) for the metric.
+pub fn estimate(points: ArrayView2<f32>, metric: Metric, exponent: f64, map: ArrayView2<f32>, seed: u64) -> Estimate {
+    let n = points.nrows();
+    // A stream of its own, far from those of starts.
+    let mut draws = Normal::new(seed, 1 << 40);
+    let mut draw = |most: usize| (draws.uniform() * most as f64) as usize;
+    let pairs: Vec<(usize, usize)> = (0..ESTIMATED_PAIRS)
+        .map(|_| {
+            let (i, j) = (draw(n), draw(n - 1));
+            (i, j + usize::from(j >= i))
+        })
+        .collect();
+    let squared = |of: ArrayView2<f32>, i: usize, j: usize| -> f64 {
+        of.row(i).iter().zip(of.row(j)).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum()
+    };
+    let terms: Vec<(f64, f64)> = pairs
+        .par_iter()
+        .map(|&(i, j)| {
+            let pair = pair(squared(map, i, j), metric.squared(squared(points, i, j)), exponent);
+            (pair.misfit, pair.size)
+        })
+        .collect();
+    let (misfit, size) = terms.iter().fold((0.0, 0.0), |sums, term| (sums.0 + term.0, sums.1 + term.1));
+    let stress = if size > 0.0 { misfit / size } else { 0.0 };
+    let squares: f64 = terms.iter().map(|term| (term.0 - stress * term.1).powi(2)).sum();
+    Estimate { stress, error: if size > 0.0 { squares.sqrt() / size } else { 0.0 }, pairs: ESTIMATED_PAIRS }
 }
 
 fn in_dims<T: Real, const D: usize>(
@@ -113,13 +161,62 @@ fn in_dims<T: Real, const D: usize>(
                 #[inline(always)]
                 || {
                     for (r, (force, row)) in forces.iter_mut().zip(rows).enumerate() {
-                        (*force, *row) = one_row(task * TASK_ROWS + r, &columns, delta, T::of(exponent), scratch);
+                        let (i, exponent) = (task * TASK_ROWS + r, T::of(exponent));
+                        (*force, *row) = match delta {
+                            Dissimilarities::Sampled { d2, seed } => {
+                                one_sample(i, &columns, (d2, *seed), exponent, scratch)
+                            }
+                            _ => one_row(i, &columns, delta, exponent, scratch),
+                        };
                     }
                 },
             );
         },
     );
     rows
+}
+
+/// [`one_row`] over the pairs that were drawn for it.
+#[inline(always)]
+fn one_sample<T: Real, const D: usize>(
+    i: usize,
+    columns: &[Vec<T>; D],
+    (delta, seed): (&Array2<T>, u32),
+    exponent: T,
+    scratch: &mut [[T; BLOCK]; 5],
+) -> ([T; D], Misfit<T>) {
+    let zero = T::of(0.0);
+    let n = columns[0].len() as u32;
+    let [d2, pulls, weights, misfits, sizes] = scratch;
+    let (mut force, mut total, mut row) = ([zero; D], zero, Misfit { misfit: zero, size: zero });
+    for first in (0..delta.nrows()).step_by(BLOCK) {
+        let length = BLOCK.min(delta.nrows() - first);
+        let mut others = [0_u32; BLOCK];
+        for k in 0..length {
+            others[k] = partner(i as u32, (first + k) as u32, seed, n);
+        }
+        for k in 0..length {
+            let j = others[k] as usize;
+            d2[k] = (0..D).map(|c| (columns[c][i] - columns[c][j]) * (columns[c][i] - columns[c][j])).sum();
+            misfits[k] = delta[[first + k, i]];
+        }
+        for k in 0..length {
+            let pair = pair(d2[k], misfits[k], exponent);
+            (pulls[k], weights[k], misfits[k], sizes[k]) = (pair.pull, pair.weight, pair.misfit, pair.size);
+        }
+        for k in 0..length {
+            let j = others[k] as usize;
+            for c in 0..D {
+                force[c] += pulls[k] * (columns[c][i] - columns[c][j]);
+            }
+        }
+        let sum = |values: &[T; BLOCK]| sum_in_lanes(&values[..length], &values[..length], |x, _| x);
+        total += sum(weights);
+        row.misfit += sum(misfits);
+        row.size += sum(sizes);
+    }
+    let scale = if total > zero { T::of(-1.0) / total } else { zero };
+    (force.map(|sum| scale * sum), row)
 }
 
 #[inline(always)]
@@ -188,6 +285,7 @@ pub struct StressPass {
     shader: &'static Shader,
     params: TileParams,
     tiles: Tiles,
+    sampled: bool,
     /// `[segments, N]` force, and weights of which each row's sum to 1.
     pub sums: Buffer<[f32; 4]>,
     misfits: Buffer<[f32; 2]>,
@@ -207,6 +305,7 @@ impl StressPass {
             n,
             shader: &SHADERS[dims - 2],
             params: TileParams { exponent: exponent as f32, ..tiles.template() },
+            sampled: matches!(delta, Dissimilarities::Sampled { .. }),
             sums: gpu.zeros("stress forces", tiles.segments() * n)?,
             misfits: gpu.zeros("misfits", tiles.segments() * n)?,
             tiles,
@@ -222,7 +321,7 @@ impl StressPass {
 
     /// What an evaluation costs, in pairs of the exact field.
     pub fn pairs(&self) -> f64 {
-        self.tiles.cost() * (self.n as f64).powi(2)
+        self.tiles.cost() * (self.n * self.tiles.span()) as f64
     }
 
     /// Cuts the rows into dispatches of at most `pairs` pairs of the exact field.
@@ -230,12 +329,15 @@ impl StressPass {
     /// # Errors
     /// Any fault of the device.
     pub fn split(&mut self, gpu: &Gpu, points: &Buffer<f32>, pairs: f64) -> Result<()> {
-        let rows = (pairs / self.tiles.cost() / self.n as f64) as usize;
+        let rows = (pairs / self.tiles.cost() / self.tiles.span() as f64) as usize;
         let outputs: [(&str, &dyn Bindable); 2] = [("sums", &self.sums), ("misfits", &self.misfits)];
         let all = [&[("points", points as &dyn Bindable)], &outputs[..]].concat();
         self.pull = self.tiles.calls(
             gpu,
-            &gpu.kernel_with(self.shader, "pull", &self.tiles.constants())?,
+            &match self.sampled {
+                false => gpu.kernel_with(self.shader, "pull", &self.tiles.constants())?,
+                true => gpu.kernel(self.shader, "pull_sampled")?,
+            },
             self.params,
             rows.max(1),
             &all,

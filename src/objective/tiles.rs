@@ -39,6 +39,8 @@ params! {
         pub alpha: f32,
         /// Of the stress.
         pub exponent: f32,
+        /// Of the pairs that were drawn.
+        pub seed: u32,
     }
 }
 
@@ -58,6 +60,7 @@ const EIGHT_COLUMNS: f64 = 1.0;
 /// The input's side of all pairs.
 pub struct Tiles {
     pieces: Vec<Piece>,
+    span: usize,
     segments: usize,
     template: TileParams,
 }
@@ -85,6 +88,7 @@ impl Tiles {
     pub fn upload(gpu: &Gpu, delta: Option<&Dissimilarities<f32>>, n: usize) -> Result<Tiles> {
         let mut template = TileParams { n: n as u32, ..TileParams::zeroed() };
         let mut rounds = 2;
+        let mut span = n;
         let mut held = Vec::new();
         match delta {
             None => held.push((gpu.zeros("no reference", 1)?, 0, n)),
@@ -95,6 +99,16 @@ impl Tiles {
                 for base in (0..n).step_by(rows) {
                     let stop = (base + rows).min(n);
                     held.push((gpu.upload("dissimilarities", &sent[base * n..stop * n])?, base, stop));
+                }
+            }
+            Some(Dissimilarities::Sampled { d2, seed }) => {
+                let rows = gpu.rows_per_binding(4 * n).max(1);
+                span = d2.nrows();
+                template.seed = *seed;
+                let sent = d2.as_slice().expect("matrices are made in standard layout");
+                for base in (0..span).step_by(rows) {
+                    let stop = (base + rows).min(span);
+                    held.push((gpu.upload("sampled dissimilarities", &sent[base * n..stop * n])?, base, stop));
                 }
             }
             Some(Dissimilarities::Columns { columns, metric }) => {
@@ -118,14 +132,19 @@ impl Tiles {
         for (reference, base, stop) in held {
             let columns = stop - base;
             // Every piece has its share of the segments that keep a GPU busy.
-            let share = (wanted * columns).div_ceil(n).clamp(1, columns.div_ceil(TILE));
+            let share = (wanted * columns).div_ceil(span).clamp(1, columns.div_ceil(TILE));
             let segment = columns.div_ceil(share).next_multiple_of(TILE).min(longest);
             let piece = Piece { reference, base, stop, segment, first };
             first += piece.segments();
             pieces.push(piece);
         }
         template.segments_all = first as u32;
-        Ok(Tiles { pieces, segments: first, template })
+        Ok(Tiles { pieces, span, segments: first, template })
+    }
+
+    /// How many others every point meets: N, or those that were drawn.
+    pub fn span(&self) -> usize {
+        self.span
     }
 
     /// Segments of columns, whose sums are added up for each row.

@@ -31,8 +31,10 @@ pub(super) struct Job {
     pub columns: usize,
     /// Columns after their reduction, if there is one.
     pub searched: Option<usize>,
-    /// Neighbours.
+    /// Neighbours; 0 where none are sought.
     pub k: usize,
+    /// Numbers held for the objectives of all pairs: δ² of pairs, or coordinates.
+    pub all_pairs: u64,
     /// Of the map.
     pub dims: usize,
     /// Whether neighbours are searched for by inverted lists.
@@ -62,10 +64,13 @@ pub(super) fn predict(job: &Job) -> Memory {
     // Lists need the points in their order.
     let search = 4 * n * searched * if inverted { 2 } else { 1 } + 8 * n * k;
     let symmetrize = 20 * n * k + 8 * edges + 24 * n;
-    let host = PROGRAM + input + search.max(symmetrize);
+    // δ² and whatever the search made of the edges are there together.
+    let all_pairs = 4 * job.all_pairs;
+    let host = PROGRAM + input + search.max(symmetrize) + all_pairs;
 
     let tile_rows = (TILE / (4 * n)).clamp(1, n);
     let device_search = match (inverted, software) {
+        _ if k == 0 => 0,
         (false, _) => 4 * n * searched + tile_rows * (4 * (n + searched) + 8 * k),
         // Beside a software adapter the CPU searches.
         (true, true) => 0,
@@ -73,8 +78,10 @@ pub(super) fn predict(job: &Job) -> Memory {
     };
     let stride = if dims == 2 { 8 } else { 16 };
     let segments = (65_536 / n).clamp(1, n.div_ceil(128));
-    let device_descent = 8 * edges + 4 * n + (4 * stride + 16 * segments + 4) * n;
-    let device_symmetrize = symmetrize::device_bytes(job.n, job.k);
+    // Where all pairs are summed, two more sums a segment.
+    let sums = if job.all_pairs > 0 { 40 } else { 16 };
+    let device_descent = 8 * edges + 4 * n + (4 * stride + sums * segments + 4) * n + all_pairs;
+    let device_symmetrize = if k == 0 { 0 } else { symmetrize::device_bytes(job.n, job.k) };
     let device = if on_device { device_search.max(device_symmetrize).max(device_descent) } else { 0 };
     Memory { host: host + if software { device + PIPELINES } else { 0 }, device }
 }
@@ -104,6 +111,9 @@ fn lowered(plan: &Plan, device: bool, there_is: u64) -> Option<String> {
         (if device { memory.device } else { memory.host }) <= there_is
     };
     let fewer = |most: usize, least: usize, per: usize| (least..most).rev().find(|&count| fits(per * count));
+    if plan.affinity.is_none() || plan.lambda.is_some_and(|lambda| lambda < 1.0) {
+        return None;
+    }
     match &plan.law {
         Law::Perplexity(perplexity) => {
             let most = (perplexity.ceil() as usize).min(plan.neighbors.div_ceil(3));
