@@ -4,7 +4,7 @@
 //! stage that failed is done again there, and a descent goes on from its last reading of the objective; else the job ends
 //! with the error, and with the map as of that reading if there was one.
 
-use crate::data::Dataset;
+use crate::data::{Dataset, TracePoint};
 use crate::engine::{self, Cpu, Descent, Device, Outcome, Progress, Schedule, Stop};
 use crate::field::Method;
 use crate::gpu::Gpu;
@@ -16,7 +16,7 @@ use crate::objective::stress::{self, Estimate};
 use crate::objective::{Goal, Neighbour, Objective};
 use crate::optimizer::Phase;
 use crate::optimizer::step::State;
-use crate::plan::{Plan, SAMPLES, Settings, Start};
+use crate::plan::{FRESH_SAMPLES, Plan, Settings, Start};
 use crate::{Error, Result, affinity, knn};
 use ndarray::Array2;
 use std::borrow::Cow;
@@ -242,7 +242,8 @@ pub fn run(
         })
     })?;
     drop(start);
-    let first = if points.is_some() { part(&schedule, 1) } else { schedule.clone() };
+    let fresh = if points.is_some() { FRESH_SAMPLES } else { 0 };
+    let first = without_last(&schedule, fresh);
     let mut outcome = engine::descend(descent.as_mut(), &first, &mut |progress| observe(Event::Progress(progress)))?;
     if let (Some(points), Goal::Stress { exponent, .. }) = (&points, goal) {
         drop(descent);
@@ -251,8 +252,8 @@ pub fn run(
             let pairs = plan.sampled_pairs.unwrap_or(0);
             Ok(Dissimilarities::sampled(prepared.view(), settings.metric, pairs, sample_seed(plan.seed, number)))
         };
-        let samples = Samples { gpu: backend.gpu(), exponent, schedule: &schedule };
-        outcome = samples.through(draw, outcome, &mut |progress| observe(Event::Progress(progress)))?;
+        let observe = &mut |progress: &Progress| observe(Event::Progress(progress));
+        outcome = settle(outcome, backend.gpu(), exponent, plan.iterations, draw, observe)?;
     } else if let (Some(fault), Backend::GpuElseCpu(_)) = (&outcome.fault, backend) {
         // What the device held is given back before the CPU needs its own.
         drop(descent);
@@ -271,7 +272,8 @@ pub fn run(
             let map = outcome.embedding.points.view();
             let estimate = stress::estimate(prepared.view(), settings.metric, exponent, map, plan.seed);
             // The objective of all pairs, in place of the last sample's.
-            outcome.trace.last_mut().into_iter().for_each(|reading| reading.objective = estimate.stress);
+            let (iteration, seconds) = (outcome.iterations, outcome.seconds);
+            outcome.trace.push(TracePoint { iteration, objective: estimate.stress, seconds });
             Some(estimate)
         }
         _ => None,
@@ -279,9 +281,9 @@ pub fn run(
     Ok(Done { estimate, outcome, unreached, recall, edges, seconds, notes })
 }
 
-/// The first `number` of [`SAMPLES`] equal parts of a schedule of one phase.
-fn part(schedule: &Schedule, number: usize) -> Schedule {
-    let phase = |phase: &Phase| Phase { iterations: phase.iterations * number / SAMPLES, ..*phase };
+/// A schedule of one phase without its last `fresh` iterations.
+fn without_last(schedule: &Schedule, fresh: usize) -> Schedule {
+    let phase = |phase: &Phase| Phase { iterations: phase.iterations - fresh.min(phase.iterations), ..*phase };
     Schedule { phases: schedule.phases.iter().map(phase).collect(), ..schedule.clone() }
 }
 
@@ -290,41 +292,36 @@ fn sample_seed(seed: u64, number: usize) -> u32 {
     (seed ^ seed >> 32) as u32 ^ (number as u32).wrapping_mul(0x9e37_79b9)
 }
 
-/// A distance method on samples of pairs.
-struct Samples<'a> {
-    gpu: Option<&'a Gpu>,
+/// The last iterations of a distance method on samples of pairs: each on a sample of its own, with steps that shrink like those of
+/// Robbins and Monro (1951), so that the map settles where all of them pull it and not where the first sample did.
+fn settle(
+    mut outcome: Outcome,
+    gpu: Option<&Gpu>,
     exponent: f64,
-    schedule: &'a Schedule,
-}
-
-impl Samples<'_> {
-    /// Goes on through the other samples of pairs, each from the map that the one before ended in, and gives the mean of these maps.
-    fn through(
-        &self,
-        draw: impl Fn(usize) -> Result<Dissimilarities<f32>>,
-        mut outcome: Outcome,
-        observe: &mut dyn FnMut(&Progress) -> bool,
-    ) -> Result<Outcome> {
-        let mut mean = Array2::<f64>::zeros(outcome.embedding.points.dim());
-        let mut maps = 0.0;
-        for number in 1..SAMPLES {
-            if outcome.stop != Stop::Iterations {
-                break;
-            }
-            let delta = draw(number)?;
-            let goal = Goal::Stress { exponent: self.exponent, delta: &delta };
-            let start = outcome.embedding.points.clone();
-            let mut descent: Box<dyn Descent> = match self.gpu {
-                Some(gpu) => Box::new(Device::new(gpu, goal, start, Method::Exact)?),
-                None => Box::new(Cpu::new(goal, State::at_rest(start), Method::Exact)),
-            };
-            outcome = engine::resume(descent.as_mut(), &part(self.schedule, number + 1), outcome, observe)?;
-            mean += &outcome.embedding.points.mapv(f64::from);
-            maps += 1.0;
+    iterations: usize,
+    draw: impl Fn(usize) -> Result<Dissimilarities<f32>>,
+    observe: &mut dyn FnMut(&Progress) -> bool,
+) -> Result<Outcome> {
+    let n = outcome.embedding.points.nrows() as f64;
+    while outcome.iterations < iterations && outcome.stop == Stop::Iterations {
+        let clock = Instant::now();
+        outcome.iterations += 1;
+        let fresh = outcome.iterations + FRESH_SAMPLES.min(iterations) - iterations;
+        let delta = draw(fresh)?;
+        let goal = Goal::Stress { exponent, delta: &delta };
+        let start = outcome.embedding.points.clone();
+        let mut descent: Box<dyn Descent> = match gpu {
+            Some(gpu) => Box::new(Device::new(gpu, goal, start, Method::Exact)?),
+            None => Box::new(Cpu::new(goal, State::at_rest(start), Method::Exact)),
+        };
+        let learning_rate = n / (1.0 + 0.5 * (fresh - 1) as f64);
+        descent.step(&Phase { learning_rate, momentum: 0.0, gains: false, ..Phase::ONE }, 1)?;
+        outcome.embedding = descent.embedding()?;
+        outcome.seconds += clock.elapsed().as_secs_f64();
+        outcome.seconds_per_iteration.push(clock.elapsed().as_secs_f64());
+        if !observe(&Progress { iteration: outcome.iterations, iterations, reading: None }) {
+            outcome.stop = Stop::Interrupted;
         }
-        if maps > 0.0 {
-            outcome.embedding.points = mean.mapv(|sum| (sum / maps) as f32);
-        }
-        Ok(outcome)
     }
+    Ok(outcome)
 }

@@ -22,8 +22,8 @@ use serde::Serialize;
 /// Pairs drawn for each point by a distance method beyond [`DENSE_POINTS`]: fifty for each coordinate in the plane.
 pub const SAMPLED_PAIRS: usize = 100;
 
-/// How many samples of pairs a descent goes through; their maps but the first are averaged.
-pub const SAMPLES: usize = 6;
+/// Of the iterations on sampled pairs, how many at the end draw a sample each.
+pub const FRESH_SAMPLES: usize = 50;
 
 /// The most points whose affinities are taken over all others (`--neighbors all`): N² entries are held in memory.
 pub const DENSE_POINTS: usize = 20_000;

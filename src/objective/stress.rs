@@ -17,8 +17,8 @@
 //! a step of this length never raises it; for r > 0 it is the same with the diagonal of the quadratic in place of the whole.
 //!
 //! Where there are too many pairs, each point has a sample of them, drawn uniformly. A map fits its own sample better than the
-//! rest, so samples are drawn anew several times in a descent and the maps that they end in are averaged; the stress that
-//! is reported in the end is an [`estimate`] from yet other pairs.
+//! rest, so the last iterations draw a new one each, with shrinking steps; the stress that is reported in the end is an
+//! [`estimate`] from yet other pairs.
 //!
 //! Pairs at δ = 0 have weight 0 in both sums where r > 0, and keep weight 1 where r = 0; pairs with δ = NaN are left out.
 
