@@ -16,7 +16,7 @@ use crate::objective::stress::{self, Estimate};
 use crate::objective::{Goal, Neighbour, Objective};
 use crate::optimizer::Phase;
 use crate::optimizer::step::State;
-use crate::plan::{FRESH_SAMPLES, Plan, Settings, Start};
+use crate::plan::{FRESH_PAIRS, FRESH_SAMPLES, Plan, Settings, Start};
 use crate::{Error, Result, affinity, knn};
 use ndarray::Array2;
 use std::borrow::Cow;
@@ -249,8 +249,7 @@ pub fn run(
         drop(descent);
         let draw = |number: usize| {
             let prepared = settings.metric.prepare(points.view())?;
-            let pairs = plan.sampled_pairs.unwrap_or(0);
-            Ok(Dissimilarities::sampled(prepared.view(), settings.metric, pairs, sample_seed(plan.seed, number)))
+            Ok(Dissimilarities::sampled(prepared.view(), settings.metric, FRESH_PAIRS, sample_seed(plan.seed, number)))
         };
         let observe = &mut |progress: &Progress| observe(Event::Progress(progress));
         outcome = settle(outcome, backend.gpu(), exponent, plan.iterations, draw, observe)?;

@@ -22,6 +22,9 @@ use serde::Serialize;
 /// Pairs drawn for each point by a distance method beyond [`DENSE_POINTS`]: fifty for each coordinate in the plane.
 pub const SAMPLED_PAIRS: usize = 100;
 
+/// Pairs drawn for each point by each of the [`FRESH_SAMPLES`].
+pub const FRESH_PAIRS: usize = 25;
+
 /// Of the iterations on sampled pairs, how many at the end draw a sample each.
 pub const FRESH_SAMPLES: usize = 50;
 
