@@ -319,7 +319,7 @@ pub enum KnnChoice {
 /// `--field`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum FieldChoice {
-    /// All pairs below 2,500 points (on a GPU 5,000, in 3-D 12,000), a mesh beyond.
+    /// All pairs below 2,500 points, a mesh beyond (on a GPU from 5,000; in 3-D on a GPU or by other kernels from 12,000).
     Auto,
     /// All pairs.
     Exact,

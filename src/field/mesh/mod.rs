@@ -112,8 +112,8 @@ const COARSER: std::ops::Range<i32> = 2..16;
 /// itself included): some twenty neighbours are met for each such pair, and each takes an eighth of the time of a node.
 const PAIR_WORK: f64 = 2.5;
 
-/// The most bytes that the mesh of `n` points in space needs to be given: for 70,000 digits of MNIST twice of what the fastest mesh took.
-/// Where it is not enough, near pairs reach farther over a coarser mesh.
+/// The most bytes that the mesh of `n` points in space is given under the kernel of t-SNE: for 70,000 digits of MNIST four times what the
+/// fastest one takes. Where it is not enough, near pairs reach farther over a coarser mesh.
 pub fn bytes_in_space(n: usize) -> u64 {
     (64 << 20) + 512 * n as u64
 }
