@@ -494,6 +494,7 @@ impl Plan {
             inverted: matches!(self.search, Search::Inverted(_)),
             on_device: self.backend == "gpu",
             software: self.software,
+            mesh: self.method_of_field != Method::Exact && self.dof == Some(1.0),
         }
     }
 
@@ -825,8 +826,10 @@ fn resolve_field(settings: &Settings, objective: Objective, n: usize, on_device:
     };
     let mesh = match settings.field {
         Field::Auto => {
+            let sums_pairs =
+                matches!(objective, Objective::Neighbour(Neighbour { kernel: Similarity::Student(1.0), .. }));
             let from = match on_device {
-                _ if settings.dims == 3 => field::MESH_FROM_IN_SPACE,
+                _ if settings.dims == 3 && (on_device || !sums_pairs) => field::MESH_FROM_IN_SPACE,
                 true => field::MESH_FROM_ON_DEVICE,
                 false => field::MESH_FROM,
             };

@@ -349,9 +349,9 @@ fn forces_sum_to_nothing() {
 
 #[test]
 fn the_same_bytes_for_any_number_of_threads_and_any_history() {
-    for dims in [2, 3] {
+    for (dims, extent) in [(2, 60.0), (3, 20.0), (3, 60.0)] {
         let n = 30_000;
-        let points: Vec<f32> = narrow(&cube(n, dims, if dims == 2 { 60.0 } else { 20.0 }, 12));
+        let points: Vec<f32> = narrow(&cube(n, dims, extent, 12));
         let charge: Vec<f32> = narrow(&charges(n));
         let run = |threads: usize, mesh: &mut Mesh<f32>| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -362,6 +362,7 @@ fn the_same_bytes_for_any_number_of_threads_and_any_history() {
         };
         let mut mesh = Kernel::Student(1.0).mesh::<f32>(dims, Resolution::STANDARD);
         let first = run(1, &mut mesh);
+        assert_eq!(mesh.pairs_within().is_some(), dims == 3 && extent == 60.0);
         assert!(first == run(2, &mut mesh), "{dims}-D: two threads, used mesh");
         assert!(first == run(3, &mut mesh), "{dims}-D: three threads, used mesh");
         // Other points in between, on another grid.
@@ -378,21 +379,108 @@ fn the_same_bytes_for_any_number_of_threads_and_any_history() {
 #[test]
 fn several_charges_at_one_placement() {
     let n = 2000;
-    let points: Vec<f32> = narrow(&cube(n, 2, 40.0, 13));
-    let charge: Vec<f32> = narrow(&charges(n));
-    let mut mesh = Kernel::Student(1.0).mesh::<f32>(2, Resolution::STANDARD);
-    mesh.place(&points).unwrap();
-    let field = |mesh: &mut Mesh<f32>, charges: Option<&[f32]>| {
-        let (mut phi, mut force) = (vec![f32::NAN; n], vec![f32::NAN; 2 * n]);
-        mesh.field(charges, &mut phi, &mut force);
-        (phi, force)
+    for dims in [2, 3] {
+        let points: Vec<f32> = narrow(&cube(n, dims, 40.0, 13));
+        let charge: Vec<f32> = narrow(&charges(n));
+        let mut mesh = Kernel::Student(1.0).mesh::<f32>(dims, Resolution::STANDARD);
+        mesh.place(&points).unwrap();
+        let field = |mesh: &mut Mesh<f32>, charges: Option<&[f32]>| {
+            let (mut phi, mut force) = (vec![f32::NAN; n], vec![f32::NAN; dims * n]);
+            mesh.field(charges, &mut phi, &mut force);
+            (phi, force)
+        };
+        let unit = field(&mut mesh, None);
+        let charged = field(&mut mesh, Some(&charge));
+        assert_ne!(unit, charged);
+        let (mut phi, mut force) = (vec![f32::NAN; n], vec![f32::NAN; dims * n]);
+        mesh.evaluate(&points, Some(&charge), &mut phi, &mut force).unwrap();
+        assert_eq!(charged, (phi, force));
+        // Unit charges given one by one are unit charges.
+        assert_eq!(unit, field(&mut mesh, Some(&vec![1.0; n])));
+    }
+}
+
+#[test]
+fn near_pairs_over_a_mesh_match_sums_over_pairs() {
+    let n = 3000;
+    let cases = [
+        (Kernel::Student(1.0), [25.0, 60.0, 300.0]),
+        (Kernel::Student(0.75), [25.0, 60.0, 150.0]),
+        (Kernel::Student(0.5), [25.0, 60.0, 150.0]),
+    ];
+    for (kernel, extents) in cases {
+        for extent in extents {
+            let points = rounded(&cube(n, 3, extent, 3));
+            for charges in [None, Some(rounded(&charges(n)))] {
+                let want = exact(&points, 3, charges.as_deref(), kernel, 3);
+                let mut mesh = kernel.mesh::<f32>(3, Resolution::STANDARD);
+                let (got, _) = by_mesh(&mut mesh, &points, 3, charges.as_deref(), 3);
+                let name = format!("{kernel:?}, extent {extent}, pairs within {:?}", mesh.pairs_within());
+                assert!(mesh.pairs_within().is_some(), "{name}");
+                hold(&format!("{name}, force"), &got.force, &want.force, STANDARD_ERROR);
+                hold(&format!("{name}, potential"), &got.phi, &want.phi, STANDARD_ERROR);
+            }
+        }
+    }
+}
+
+#[test]
+fn lighter_tails_are_left_to_the_mesh() {
+    let points = cube(3000, 3, 40.0, 3);
+    for kernel in [Kernel::Student(2.0), Kernel::Gaussian] {
+        let mut mesh = kernel.mesh::<f32>(3, Resolution::STANDARD);
+        by_mesh(&mut mesh, &points, 3, None, 1);
+        assert_eq!(mesh.pairs_within(), None, "{kernel:?}");
+    }
+}
+
+#[test]
+fn the_error_of_near_pairs_over_a_mesh_falls_with_the_resolution() {
+    for extent in [40.0, 120.0] {
+        let points = cube(4000, 3, extent, 9);
+        for kernel in [Kernel::Student(1.0), Kernel::Student(0.5)] {
+            let want = exact(&points, 3, None, kernel, 5);
+            let error = |order, spacing| {
+                let mut mesh = kernel.mesh::<f64>(3, Resolution { order, spacing });
+                let (got, _) = by_mesh(&mut mesh, &points, 3, None, 5);
+                assert!(mesh.pairs_within().is_some());
+                distance(&got.force, &want.force)
+            };
+            let (standard, fine, finer) = (error(4, 1.0 / 3.0), error(6, 0.25), error(6, 0.2));
+            let errors = format!("{kernel:?}, extent {extent}: {standard:.2e} {fine:.2e} {finer:.2e}");
+            assert!(fine <= FINE_ERROR && fine < standard / 4.0 && finer < fine / 1.5, "{errors}");
+        }
+    }
+}
+
+#[test]
+fn awkward_maps_in_space_with_near_pairs() {
+    let kernel = Kernel::Student(1.0);
+    let check = |what: &str, pairs: bool, points: &[f64], step: usize| {
+        let points = rounded(points);
+        let want = exact(&points, 3, None, kernel, step);
+        let mut mesh = kernel.mesh::<f32>(3, Resolution::STANDARD);
+        let (got, _) = by_mesh(&mut mesh, &points, 3, None, step);
+        assert_eq!(mesh.pairs_within().is_some(), pairs, "{what}: {:?}", mesh.pairs_within());
+        hold(&format!("{what}, force"), &got.force, &want.force, STANDARD_ERROR);
+        hold(&format!("{what}, potential"), &got.phi, &want.phi, STANDARD_ERROR);
     };
-    let unit = field(&mut mesh, None);
-    let charged = field(&mut mesh, Some(&charge));
-    assert_ne!(unit, charged);
-    let (mut phi, mut force) = (vec![f32::NAN; n], vec![f32::NAN; 2 * n]);
-    mesh.evaluate(&points, Some(&charge), &mut phi, &mut force).unwrap();
-    assert_eq!(charged, (phi, force));
-    // Unit charges given one by one are unit charges.
-    assert_eq!(unit, field(&mut mesh, Some(&vec![1.0; n])));
+    let with_one_at = |x: f64, mut points: Vec<f64>| {
+        points.extend([x, x, x]);
+        points
+    };
+    check("one far away from a few", true, &with_one_at(200.0, cube(1000, 3, 3.0, 2)), 1);
+    // All pairs of the clump would take minutes: the mesh alone is chosen.
+    check("one far away from a clump", false, &with_one_at(25.0, cube(30_000, 3, 3.0, 2)), 50);
+    let (one, other) = (cube(800, 3, 3.0, 4), cube(800, 3, 3.0, 5));
+    let apart = |axes: usize| {
+        let moved = other.iter().enumerate().map(|(at, x)| if at % 3 < axes { x + 200.0 } else { *x });
+        one.iter().copied().chain(moved).collect::<Vec<_>>()
+    };
+    check("two far clusters at the corners", true, &apart(3), 1);
+    // In a map so thin there are fewer nodes than pairs.
+    check("two far clusters along an axis", false, &apart(1), 1);
+    let thrice: Vec<f64> = cube(1500, 3, 40.0, 6).chunks(3).flat_map(|at| at.repeat(3)).collect();
+    check("three at each place", true, &thrice, 1);
+    check("far from the origin", true, &cube(3000, 3, 60.0, 6).iter().map(|x| x + 2000.0).collect::<Vec<_>>(), 1);
 }

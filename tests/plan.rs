@@ -40,6 +40,15 @@ fn ten_million_points_of_few_neighbours_fit_eight_gibibytes_of_a_device() {
 }
 
 #[test]
+fn a_mesh_in_space_is_planned_for() {
+    let host = |n, dims| plan(&Settings { dims, ..sparse() }, n, 16, None).memory.host;
+    // Below the change to the mesh nothing is added; above, more than the edges of so few neighbours take elsewhere.
+    assert_eq!(host(2_000, 3), host(2_000, 2));
+    assert!(host(70_000, 3) > host(70_000, 2) + (64 << 20), "{} {}", host(70_000, 3), host(70_000, 2));
+    assert!(host(1_000_000, 3) < GIB, "{}", host(1_000_000, 3));
+}
+
+#[test]
 fn memory_grows_with_what_makes_it() {
     let host = |settings: &Settings, n, m| plan(settings, n, m, None).memory.host;
     let settings = Settings::default();

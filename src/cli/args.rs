@@ -319,7 +319,7 @@ pub enum KnnChoice {
 /// `--field`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum FieldChoice {
-    /// All pairs below 2,500 points (5,000 on a GPU, 12,000 in 3-D), a mesh beyond.
+    /// All pairs below 2,500 points, a mesh beyond (on a GPU from 5,000; in 3-D on a GPU or by other kernels from 12,000).
     Auto,
     /// All pairs.
     Exact,

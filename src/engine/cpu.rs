@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 /// How long [`Descent::step`] goes on before it returns to be asked whether to stop.
 const BATCH: Duration = Duration::from_millis(250);
 
-/// The most bytes that a mesh may take: enough for maps some 10,000 units wide.
+/// The most bytes that a mesh may take, but for that of t-SNE in space: enough for maps some 10,000 units wide.
 const MESH_BYTES: u64 = 8 << 30;
 
 const CONTIGUOUS: &str = "matrices are made in standard layout";
@@ -68,6 +68,9 @@ impl<'a, T: Real> Cpu<'a, T> {
         let (n, dims) = state.points.dim();
         let zero = T::of(0.0);
         let mesh = |kernel: Similarity, resolution| match kernel {
+            _ if dims == 3 && kernel == Similarity::Student(1.0) => {
+                Mesh::new(mesh::Student { alpha: 1.0 }, dims, resolution, mesh::bytes_in_space(n))
+            }
             Similarity::Student(alpha) => Mesh::new(mesh::Student { alpha }, dims, resolution, MESH_BYTES),
             Similarity::Gaussian => Mesh::new(mesh::Gaussian, dims, resolution, MESH_BYTES),
         };

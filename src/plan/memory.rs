@@ -2,6 +2,7 @@
 
 use super::Plan;
 use crate::affinity::{Law, UNIFORM_NEIGHBORS, symmetrize};
+use crate::field::mesh;
 use crate::knn::sweep;
 use crate::{Error, Result};
 use serde::Serialize;
@@ -42,13 +43,16 @@ pub(super) struct Job {
     pub on_device: bool,
     /// Whether the device's memory is the host's.
     pub software: bool,
+    /// Whether the field is the mesh of t-SNE's kernel.
+    pub mesh: bool,
 }
 
 /// The peak: the stage with the most large arrays at the same time.
 ///
 /// Host, beside the program itself and the input: the search holds the points once more and the neighbours (8 bytes each);
 /// symmetrisation holds neighbours, p (4), their transpose (8) and the joint edges (8 each, about 1.5 for a
-/// neighbour); the descent holds the edges. Device: a tile of squared distances with its queries; or edges, sums and state.
+/// neighbour); the descent holds the edges, and on the CPU in space a mesh of at most [`mesh::bytes_in_space`], which most maps do
+/// not need. Device: a tile of squared distances with its queries; or edges, sums and state.
 pub(super) fn predict(job: &Job) -> Memory {
     const PROGRAM: u64 = 12 << 20;
     const TILE: u64 = 64 << 20;
@@ -66,7 +70,10 @@ pub(super) fn predict(job: &Job) -> Memory {
     let symmetrize = 20 * n * k + 8 * edges + 24 * n;
     // δ² and whatever the search made of the edges are there together.
     let all_pairs = 4 * job.all_pairs;
-    let host = PROGRAM + input + search.max(symmetrize) + all_pairs;
+    // In the plane the mesh is small. Points: 4 numbers each of state, force and pull, and the lists of pairs.
+    let in_space = job.mesh && dims == 3 && !on_device;
+    let descent = if in_space { 8 * edges + 160 * n + mesh::bytes_in_space(job.n) } else { 0 };
+    let host = PROGRAM + input + search.max(symmetrize).max(descent) + all_pairs;
 
     let tile_rows = (TILE / (4 * n)).clamp(1, n);
     let device_search = match (inverted, software) {
