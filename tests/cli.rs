@@ -230,7 +230,7 @@ fn bad_options_are_refused_in_one_line() {
         ("--perplexity nan", &["NaN is not a number"]),
         ("--perplexity many", &["--perplexity many", "give a number"]),
         ("--neighbors 4 --perplexity 4", &["4 is out of reach of 4 neighbours", "below 4"]),
-        ("--affinity gaussian", &["--affinity gaussian", "perplexity, uniform"]),
+        ("--affinity gaussian", &["--affinity gaussian", "perplexity, multiscale, fixed, uniform, precomputed"]),
         ("--affinity uniform --perplexity 5", &["--perplexity: --affinity uniform has no use", "--neighbors"]),
         ("--affinity uniform --neighbors 0", &["--neighbors: without neighbours nothing attracts", "give 1 to 39"]),
         ("--neighbors 0", &["--neighbors: 0 is too few", "give 2 to 39, or all"]),
