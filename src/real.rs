@@ -142,7 +142,7 @@ fn log_1p_f32(x: f32) -> f32 {
     let z = s * s;
     let series = z * (0.666_666_6 + z * (0.400_009_72 + z * (0.284_987_87 + z * 0.242_790_79)));
     let halved = 0.5 * f * f;
-    k * 0.693_138_1 + (s * (halved + series) + (k * 9.058_000_6e-6 + lost / u) - halved + f)
+    k * 0.693_138_1 + (s * (halved + series) + (k * 9.058_001e-6 + lost / u) - halved + f)
 }
 
 /// How many numbers an inner loop handles side by side: one 512-bit register of `f32`, two to four narrower ones

@@ -31,13 +31,15 @@ enum Field {
     Exact(ExactField),
     Mesh(Box<MeshField>),
     Dense(Box<DensePass>),
-    Stress(StressPass),
+    Stress(Box<StressPass>),
 }
 
 impl Field {
     fn new(gpu: &Gpu, points: &Buffer<f32>, n: usize, dims: usize, goal: &Goal<f32>, field: Method) -> Result<Field> {
         Ok(match (goal, field) {
-            (Goal::Stress { exponent, delta }, _) => Field::Stress(StressPass::new(gpu, dims, delta, *exponent)?),
+            (Goal::Stress { exponent, delta }, _) => {
+                Field::Stress(Box::new(StressPass::new(gpu, dims, delta, *exponent)?))
+            }
             (Goal::Neighbour { method, .. }, Method::Mesh(resolution)) => {
                 Field::Mesh(Box::new(MeshField::new(gpu, points, n, dims, resolution, method.kernel)?))
             }

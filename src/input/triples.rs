@@ -30,7 +30,7 @@ pub fn read_triples(path: &str, n: usize) -> Result<Vec<(u32, u32, f64)>> {
         if !matches!(shape[..], [_, 3]) {
             return Err(Error::request(path, format!("is {shape:?}"), "affinities are [pairs, 3]: i, j, weight"));
         }
-        let whole = |x: f32| (x >= 0.0 && x < LARGEST_INDEX && x.fract() == 0.0).then_some(x as u32);
+        let whole = |x: f32| ((0.0..LARGEST_INDEX).contains(&x) && x.fract() == 0.0).then_some(x as u32);
         let triples = values.as_chunks::<3>().0.iter().enumerate().map(|(row, &[i, j, weight])| {
             let Some((first, second)) = whole(i).zip(whole(j)) else {
                 return Err(refuse(format!("row {row}"), format!("{i} and {j} are not two points")));

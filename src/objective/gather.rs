@@ -164,7 +164,7 @@ mod x86 {
         }
         let halved = _mm256_mul_ps(_mm256_set1_ps(0.5), _mm256_mul_ps(f, f));
         let rest = _mm256_mul_ps(s, _mm256_fmadd_ps(z, series, halved));
-        let low = _mm256_fmadd_ps(k, _mm256_set1_ps(9.058_000_6e-6), _mm256_div_ps(lost, u));
+        let low = _mm256_fmadd_ps(k, _mm256_set1_ps(9.058_001e-6), _mm256_div_ps(lost, u));
         let log = _mm256_add_ps(_mm256_sub_ps(_mm256_add_ps(rest, low), halved), f);
         _mm256_fmadd_ps(k, _mm256_set1_ps(0.693_138_1), log)
     }

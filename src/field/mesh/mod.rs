@@ -30,7 +30,7 @@
 //!   near(D) = w u^K    beneath it: w (1 − u^K)    u = (R² − D)/(R² + 1), at least 0
 //!   ```
 //!
-//! The grid is a function of the points alone, in the plane of their bounding box alone, and every sum has a fixed order: the
+//! The grid is a function of the points alone, in the plane of their number and bounding box, and every sum has a fixed order: the
 //! same points give the same bytes, whatever was evaluated before and however many threads there are. Spectra and plans are
 //! kept while the grid stays the same.
 
@@ -96,6 +96,10 @@ pub enum MeshError {
 
 /// Nodes that a map spans at least along its longest side.
 const LEAST_NODES: f64 = 32.0;
+
+/// Of many points in the plane a map spans more: a side of √n/4 nodes, which cost less than the points do. Clumps of ten thousand points,
+/// much smaller than a cell of a coarser grid, would feel what each point feels of itself ten thousand times.
+const POINTS_PER_NODE: f64 = 16.0;
 
 /// Rate of the split into near and far, over the kernel's width squared: the near part falls like exp(−rate·D) and ends after
 /// some 9 widths. At 1/9 a grid of 4h resolves the far part without adding to the error (measured at orders 3 to 6 and the
@@ -164,6 +168,8 @@ pub struct Mesh<T: Real> {
     spacing: f64,
     /// How many times as coarse the mesh of a wide map may be where near pairs are summed.
     coarser: Vec<f64>,
+    /// Nodes that the map now spans at least along its longest side.
+    least: f64,
     /// Bytes that grid, spectra and scratch may take together.
     limit: u128,
     grid: Option<Grid<T>>,
@@ -204,6 +210,7 @@ impl<T: Real> Mesh<T> {
             profile: Box::new(profile),
             dims,
             resolution,
+            least: LEAST_NODES,
             limit: limit.into(),
             grid: None,
             frame: None,
@@ -236,6 +243,9 @@ impl<T: Real> Mesh<T> {
         }
         .ok_or(MeshError::NotFinite)?;
         let extent: [f64; 3] = std::array::from_fn(|d| high[d].wide() - low[d].wide());
+        if self.dims == 2 {
+            self.least = LEAST_NODES.max(((points.len() / 2) as f64 / POINTS_PER_NODE).sqrt().floor());
+        }
         let (shape, occupied) = self.choose(points, low, extent)?;
         if self.grid.as_ref().is_none_or(|grid| grid.shape != shape) {
             self.grid = None;
@@ -324,7 +334,7 @@ impl<T: Real> Mesh<T> {
     fn choose(&self, points: &[T], low: [T; 3], extent: [f64; 3]) -> Result<(Shape, [usize; 3]), MeshError> {
         let longest = extent.into_iter().fold(0.0, f64::max);
         let mut best = self.shape(extent, 1.0);
-        if longest < self.spacing * LEAST_NODES {
+        if longest < self.spacing * self.least {
             return best;
         }
         let mut least = best.as_ref().map_or(f64::INFINITY, |(shape, _)| shape.nodes());
@@ -349,10 +359,10 @@ impl<T: Real> Mesh<T> {
         let longest = extent.into_iter().fold(0.0, f64::max);
         let order = self.resolution.order;
         let mut h = self.spacing * coarser;
-        let full = coarser > 1.0 || longest >= h * LEAST_NODES;
+        let full = coarser > 1.0 || longest >= h * self.least;
         if !full {
             // Spacings of small maps step by √2, so that spectra are not rebuilt at each iteration. Below 1e-12 all is one point.
-            let steps = (2.0 * (h * LEAST_NODES / longest.max(1e-12 * h)).log2()).ceil();
+            let steps = (2.0 * (h * self.least / longest.max(1e-12 * h)).log2()).ceil();
             h *= (-steps / 2.0).exp2();
         }
         let axes = |d: usize| extent[d.saturating_sub(3 - self.dims)];
