@@ -5,6 +5,8 @@ mod common;
 
 use common::adapters::on_each;
 use nearfield::gpu::Options;
+use nearfield::kernel::Similarity;
+use nearfield::objective::{METHODS, Objective};
 use nearfield::{input, render};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -231,7 +233,7 @@ fn bad_options_are_refused_in_one_line() {
         ("--perplexity many", &["--perplexity many", "give a number"]),
         ("--neighbors 4 --perplexity 4", &["4 is out of reach of 4 neighbours", "below 4"]),
         ("--affinity gaussian", &["--affinity gaussian", "perplexity, multiscale, fixed, uniform, precomputed"]),
-        ("--affinity uniform --perplexity 5", &["--perplexity: --affinity uniform has no use", "--neighbors"]),
+        ("--affinity uniform --perplexity 5", &["--perplexity: these affinities have no use for it", "--affinity"]),
         ("--affinity uniform --neighbors 0", &["--neighbors: without neighbours nothing attracts", "give 1 to 39"]),
         ("--neighbors 0", &["--neighbors: 0 is too few", "give 2 to 39, or all"]),
         ("--neighbors 1", &["--neighbors: 1 is too few"]),
@@ -278,6 +280,40 @@ fn bad_options_are_refused_in_one_line() {
         ("--field thin", &["--field thin", "auto, exact, mesh"]),
         ("--accuracy nan", &["--accuracy: NaN"]),
         ("--field mesh --accuracy 1e-9", &["--accuracy:", "0.001", "--field exact"]),
+        ("--method umap", &["--method umap", "tsne, ssne, sne, nerv, tnerv, mds, sammon"]),
+        ("--kernel cauchy", &["--kernel cauchy", "gaussian, student"]),
+        ("--normalization column", &["--normalization column", "global, row"]),
+        ("--method sne --dof 1", &["--dof: the Gaussian kernel has no degrees of freedom", "--kernel student"]),
+        ("--kernel gaussian --dof 2", &["--dof: the Gaussian kernel has no degrees of freedom"]),
+        ("--dof 0", &["--dof: 0 is not a positive number"]),
+        ("--dof 0.001", &["--dof: 0.001 is too small", "0.01 to 10000"]),
+        ("--dof 1e5", &["--dof: 1e5 is too large"]),
+        ("--dof nan", &["--dof: NaN is not a positive number"]),
+        ("--lambda -0.1", &["--lambda: -0.1 is not a share", "0 to 1"]),
+        ("--lambda 1.01", &["--lambda: 1.01 is not a share", "0 to 1"]),
+        ("--lambda nan", &["--lambda: NaN is not a share"]),
+        ("--lambda 0 --neighbors 20", &["--lambda 0: 20 neighbours leave pairs without affinity", "--lambda 1"]),
+        ("--method nerv --neighbors 38", &["--lambda 0.5: 38 neighbours leave pairs without affinity", "--neighbors"]),
+        ("--method nerv --perplexity 39", &["perplexity: 39 is out of reach", "below 39"]),
+        ("--method nerv --field mesh", &["--field mesh: only the forward divergence"]),
+        ("--field mesh --lambda 0.9", &["--field mesh: only the forward divergence"]),
+        ("--stress-exponent 1", &["--stress-exponent: --method tsne has no use for it", "mds or sammon"]),
+        ("--method mds --stress-exponent -1", &["--stress-exponent: -1 is no exponent", "0 to 4"]),
+        ("--method mds --stress-exponent 5", &["--stress-exponent: 5 is no exponent"]),
+        ("--method mds --stress-exponent nan", &["--stress-exponent: NaN"]),
+        (
+            "--method mds --perplexity 5",
+            &["--perplexity: --method mds has no use for it", "tsne, ssne, sne, nerv or tnerv"],
+        ),
+        ("--method sammon --neighbors 5", &["--neighbors: --method sammon has no use for it"]),
+        ("--method mds --affinity uniform", &["--affinity: --method mds has no use for it"]),
+        ("--method mds --kernel student", &["--kernel: --method mds has no use for it"]),
+        ("--method mds --dof 1", &["--dof: --method mds has no use for it"]),
+        ("--method mds --normalization row", &["--normalization: --method mds has no use for it"]),
+        ("--method mds --lambda 1", &["--lambda: --method mds has no use for it"]),
+        ("--method mds --exaggeration 4", &["--exaggeration: --method mds has no use for it"]),
+        ("--method mds --knn exact", &["--knn: --method mds has no use for it"]),
+        ("--method mds --field mesh", &["--field mesh: the distance family has no field"]),
         ("--labels 39.txt", &["39.txt: holds 39 labels for the 40 rows of good.csv"]),
         ("--labels nope", &["--labels nope: good.csv has no such column", "a, b, c"]),
         ("--header maybe", &["--header maybe", "auto, yes, no"]),
@@ -643,6 +679,35 @@ fn options_are_honoured_to_the_letter() {
         ("--late-exaggeration 2", "phases.1.learning_rate", "20.0"),
         ("--learning-rate 7", "phases.1.learning_rate", "7.0"),
         ("--momentum 0.5", "phases.1.momentum", "0.5"),
+        ("--method tsne", "method", "\"tsne\""),
+        ("--method tsne", "kernel", "\"student\""),
+        ("--method tsne", "dof", "1.0"),
+        ("--method tsne", "normalization", "\"global\""),
+        ("--method tsne", "lambda", "1.0"),
+        ("--dof 0.5", "dof", "0.5"),
+        ("--kernel gaussian", "kernel", "\"gaussian\""),
+        ("--method ssne", "kernel", "\"gaussian\""),
+        ("--method ssne", "normalization", "\"global\""),
+        ("--method ssne --kernel student --dof 2", "dof", "2.0"),
+        ("--method sne", "normalization", "\"row\""),
+        ("--method sne --normalization global", "normalization", "\"global\""),
+        ("--method nerv", "lambda", "0.5"),
+        ("--method nerv", "normalization", "\"row\""),
+        ("--method nerv", "knn", "\"all\""),
+        ("--method nerv", "neighbors", "39"),
+        ("--method nerv --neighbors all", "neighbors", "39"),
+        ("--method nerv --lambda 1 --neighbors 20", "neighbors", "20"),
+        ("--method tnerv --lambda 0.25", "lambda", "0.25"),
+        ("--lambda 0", "neighbors", "39"),
+        // λ comes down from 1 in the last phase alone.
+        ("--lambda 0.25", "phases.0.lambda", "1.0"),
+        ("--lambda 0.25", "phases.1.lambda", "1.0"),
+        ("--lambda 0.25", "phases.2.lambda", "0.25"),
+        ("--method mds", "stress_exponent", "0.0"),
+        ("--method sammon", "stress_exponent", "1.0"),
+        ("--method sammon --stress-exponent 0.7", "stress_exponent", "0.7"),
+        ("--method mds", "phases.0.gains", "false"),
+        ("--method mds", "neighbors", "39"),
         ("--stop-below 0.25", "stop_below", "0.25"),
         ("--max-time 90", "max_seconds", "90.0"),
         ("--max-time 90s", "max_seconds", "90.0"),
@@ -662,6 +727,68 @@ fn options_are_honoured_to_the_letter() {
         assert!(folder.files() == before, "{options}: a plan writes nothing");
         assert_eq!(planned(&ran.stdout, key), Some(*value), "{options}: {key}");
     }
+}
+
+#[test]
+fn a_plan_names_the_axes_of_its_method_and_no_others() {
+    let folder = Folder::new();
+    let axes = ["kernel", "dof", "normalization", "lambda", "stress_exponent", "affinity", "perplexity"];
+    for method in METHODS {
+        let ran = folder.done(&["embed", "good.csv", "--plan", "--method", method.name]);
+        let named = axes.map(|axis| planned(&ran.stdout, axis).is_some());
+        let wanted = match method.objective {
+            Objective::Stress(_) => [false, false, false, false, true, false, false],
+            Objective::Neighbour(of) => [true, of.kernel != Similarity::Gaussian, true, true, false, true, true],
+        };
+        assert_eq!(named, wanted, "{}: {axes:?}\n{}", method.name, ran.stdout);
+        assert!(folder.done(&["embed", "--help"]).stdout.contains(method.what), "{} is not in the help", method.name);
+    }
+}
+
+#[test]
+fn reports_hold_the_numbers_of_their_family() {
+    let folder = Folder::new();
+    for method in METHODS {
+        for dims in ["2", "3"] {
+            let job = ["embed", "good.csv", "-o", "map.npy", "-o", "map.png", "--report", "report.json"];
+            folder.done(&[&job[..], &["--method", method.name, "--dims", dims], &QUICK].concat());
+            let report = folder.report();
+            let name = format!("{} in {dims}-D", method.name);
+            assert_eq!(
+                (report["method"].as_str(), report["plan"]["method"].as_str()),
+                (Some(method.name), Some(method.name))
+            );
+            let objective = report["objective"].as_f64().unwrap_or(f64::NAN);
+            assert!(objective > 0.0 && objective.is_finite(), "{name}: {objective}");
+            match method.objective {
+                Objective::Stress(_) => {
+                    assert!(report["kl"].is_null(), "{name}");
+                    assert_eq!(report["stress"], report["objective"], "{name}");
+                }
+                Objective::Neighbour(of) => {
+                    assert!(report["stress"].is_null(), "{name}");
+                    let kl = report["kl"].as_f64().unwrap_or(f64::NAN);
+                    assert!(kl > 0.0 && kl.is_finite(), "{name}: {kl}");
+                    assert_eq!(kl == objective, of.lambda == 1.0, "{name}: KL {kl}, objective {objective}");
+                }
+            }
+            assert!(folder.map("map.npy").iter().all(|y| y.is_finite()), "{name}");
+        }
+    }
+}
+
+#[test]
+fn all_pairs_of_too_many_points_are_refused_before_any_work() {
+    let folder = Folder::new();
+    folder.write("many.npy", npy("<f4", 20_001, 2, (0..40_002).map(|i| value(i / 2, i % 2) as f32)));
+    let job = ["embed", "many.npy", "-o", "map.csv", "--device", "cpu"];
+    let refused = |options: &[&str], parts: &[&str]| folder.refused(&[&job[..], options].concat(), parts);
+    let parts = ["--lambda 0.5: ", "all pairs of 20001 points", "20000 points", "--lambda 1"];
+    refused(&["--lambda", "0.5"], &parts);
+    refused(&["--method", "nerv"], &parts);
+    refused(&["--neighbors", "all"], &["--neighbors all: all others of 20001 points"]);
+    // The forward divergence of as many has a plan.
+    folder.done(&["embed", "many.npy", "--plan", "--device", "cpu", "--method", "nerv", "--lambda", "1"]);
 }
 
 #[test]

@@ -92,20 +92,20 @@ pub fn force_error(
     let (n, dims) = points.dim();
     let sample = (SAMPLED_PAIRS / n.max(1)).clamp(50, 1000).min(n);
     let wide = points.mapv(f64::from);
+    let log_z = log_z.map(|log_z| log_z.mapv(f64::from));
     let sums: Vec<(f64, f64)> = (0..sample)
         .into_par_iter()
         .map(|s| {
             let i = s * n / sample;
-            let (mut want, weight) = with_kernel!(kernel, kernel => exact::at(wide.view(), i, kernel, |_| 1.0));
-            if let Some(log_z) = log_z {
-                let charge = |j: usize| (-f64::from(log_z[j])).exp();
-                let (other, _) = with_kernel!(kernel, kernel => exact::at(wide.view(), i, kernel, charge));
-                want = want.iter().zip(&other).map(|(own, other)| 0.5 * (own / weight + other)).collect();
-            }
+            let want = match &log_z {
+                None => with_kernel!(kernel, kernel => exact::at(wide.view(), i, kernel, |_| 1.0)).0,
+                Some(log_z) => with_kernel!(kernel, kernel => rows::at(wide.view(), i, kernel, log_z)),
+            };
             let wrong = (0..dims).map(|c| (f64::from(force[[i, c]]) - want[c]).powi(2)).sum::<f64>();
             (wrong, want.iter().map(|x| x * x).sum())
         })
         .collect();
     let (wrong, size) = sums.iter().fold((0.0, 0.0), |(a, b), (wrong, size)| (a + wrong, b + size));
-    if size > 0.0 { (wrong / size).sqrt() } else { 0.0 }
+    // Not `size > 0.0`: a sum that is not a number must not pass for no error.
+    if size == 0.0 { 0.0 } else { (wrong / size).sqrt() }
 }

@@ -12,7 +12,7 @@
 use super::mesh::{Mesh, MeshError};
 use crate::kernel::Kernel;
 use crate::real::Real;
-use ndarray::ArrayView2;
+use ndarray::{Array1, ArrayView2, Zip};
 use rayon::prelude::*;
 
 /// Below this Z_i a row is computed exactly: one neighbour at the same place has w = 1.
@@ -116,6 +116,29 @@ impl<T: Real> RowField<T> {
         });
         Ok(())
     }
+}
+
+/// The push at point `i` alone, `[d]`, by all pairs: with its own log Z, and those of the others as given, `[N]`.
+///
+/// In logarithms throughout: of a point far from all others Z underflows, and its push does not.
+pub fn at<T: Real, K: Kernel<T>>(points: ArrayView2<T>, i: usize, kernel: K, log_z: &Array1<T>) -> Vec<T> {
+    let y_i = points.row(i);
+    let d2: Vec<T> = points
+        .outer_iter()
+        .map(|y_j| Zip::from(y_i).and(y_j).fold(T::of(0.0), |d2, &a, &b| d2 + (a - b) * (a - b)))
+        .collect();
+    let z: Vec<T> = d2.iter().map(|&d2| kernel.log_weight(d2)).collect();
+    let others = || (0..z.len()).filter(|&j| j != i);
+    let most = others().map(|j| z[j]).fold(-T::LARGEST, T::larger);
+    let own = most + others().map(|j| (z[j] - most).exponential()).sum::<T>().log();
+    let mut push = vec![T::of(0.0); points.ncols()];
+    for j in others() {
+        let pull = T::of(0.5) * ((z[j] - own).exponential() + (z[j] - log_z[j]).exponential()) * kernel.slope(d2[j]);
+        for (c, sum) in push.iter_mut().enumerate() {
+            *sum += pull * (y_i[c] - points[[j, c]]);
+        }
+    }
+    push
 }
 
 /// log Σ_{j≠i} w(D_ij), by the largest term.

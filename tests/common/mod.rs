@@ -9,4 +9,5 @@ pub mod data;
 pub mod bound;
 pub mod invariants;
 pub mod golden;
+pub mod definitions;
 mod poison;
