@@ -634,7 +634,7 @@ fn check_mixture(settings: &Settings, n: usize, lambda: f64) -> Result<()> {
         return Err(Error::request(format!("--lambda {lambda}"), cause, "give --lambda 1, or take fewer rows"));
     }
     let cause = match (settings.neighbors, settings.affinity) {
-        (Count::Of(count), _) => {
+        (Count::Of(count), _) if count + 1 < n => {
             format!("{count} neighbours leave pairs without affinity, and the reverse divergence is infinite there")
         }
         (_, Affinity::Precomputed) => {
