@@ -346,10 +346,10 @@ fn an_equilateral_triangle_by_hand() {
         // 4 Σ (p − q) s (y_i − y_j)
         let forward = slope(Normalization::Global, 1.0);
         close(&what, forward[[2, 1]], 4.0 * 2.0 * (5.0 / 36.0 - 1.0 / 6.0) * s * 3_f64.sqrt());
-        close(&what, forward[[0, 0]], 4.0 * s * ((2.0 / 9.0 - 1.0 / 6.0) * -2.0 + (5.0 / 36.0 - 1.0 / 6.0) * -1.0));
+        close(&what, forward[[0, 0]], 4.0 * s * ((2.0 / 9.0 - 1.0 / 6.0) * -2.0 - (5.0 / 36.0 - 1.0 / 6.0)));
         // −4 Σ q (log(q/p) − KL(q‖p)) s (y_i − y_j)
         let backward = slope(Normalization::Global, 0.0);
-        let g = (((1.0 / 6.0) / (5.0 / 36.0)) as f64).ln() - reverse;
+        let g = f64::ln((1.0 / 6.0) / (5.0 / 36.0)) - reverse;
         close(&what, backward[[2, 1]], -4.0 * 2.0 * g / 6.0 * s * 3_f64.sqrt());
         // Rows: KL(q‖p) = −½ log(4 · 2/3 · 1/3) of the first two, 0 of the last.
         let rows = rows_of(map.view(), &method(Normalization::Row, 0.0), Some(&reference));

@@ -287,7 +287,6 @@ fn all_pairs_on_the_cpu_are_within_their_bound() {
             }
         }
     }
-    println!("roundings: {worst:.1?}");
 }
 
 #[test]
@@ -303,7 +302,6 @@ fn all_pairs_on_a_device_are_within_their_bound() {
                 }
             }
         }
-        println!("roundings: {worst:.1?}");
     });
     // 64 KiB a binding: the dissimilarities of 54 columns, so that they fall into six pieces.
     on_each(Options { binding_limit: Some(1 << 16) }, |gpu| {
@@ -554,7 +552,6 @@ fn stress_on_a_device_is_within_its_bound() {
                 }
             }
         }
-        println!("roundings: {:.1}", STRESS * worst);
     };
     on_each(Options::default(), |gpu| check(gpu, &SIZES, &[true, false]));
     on_each(Options { binding_limit: Some(1 << 16) }, |gpu| check(gpu, &[300], &[true, false]));
@@ -909,7 +906,6 @@ fn reach(methods: &[(&str, f64)]) {
         assert!(control > 1.2 * most, "{name}: noise has {control}, which proves nothing");
         let (plan, done) = run(&digits, &settings, None);
         let is = told_as_it_is(&judge, &plan, &done, 1e-4);
-        println!("{name}: {is:.4} of {most}, noise {control:.4}, {:.1} s", done.seconds.descend);
         // Written so that NaN fails.
         assert!(is <= most, "{name}: {is}, to reach is {most}");
     }

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Two fields at the same points: of unit charges, and of charges 1/Z. Points of which Z_i is small, far from all others, would
-//! make large charges of the mesh's errors, which then spoil the whole map; those below [`ISOLATED`] are taken out and their rows
+//! make large charges of the mesh's errors, which then spoil the whole map; those below 1 are taken out and their rows
 //! computed exactly, by the log-sum-exp, O(N) each. They are few.
 
 use super::mesh::{Mesh, MeshError};
