@@ -245,21 +245,32 @@ pub fn run(
     let fresh = if points.is_some() { FRESH_SAMPLES } else { 0 };
     let first = without_last(&schedule, fresh);
     let mut outcome = engine::descend(descent.as_mut(), &first, &mut |progress| observe(Event::Progress(progress)))?;
-    if let (Some(points), Goal::Stress { exponent, .. }) = (&points, goal) {
-        drop(descent);
-        let draw = |number: usize| {
-            let prepared = settings.metric.prepare(points.view())?;
-            Ok(Dissimilarities::sampled(prepared.view(), settings.metric, FRESH_PAIRS, sample_seed(plan.seed, number)))
-        };
-        let observe = &mut |progress: &Progress| observe(Event::Progress(progress));
-        outcome = settle(outcome, backend.gpu(), exponent, plan.iterations, draw, observe)?;
-    } else if let (Some(fault), Backend::GpuElseCpu(_)) = (&outcome.fault, backend) {
-        // What the device held is given back before the CPU needs its own.
-        drop(descent);
+    // What the device held is given back before anything else needs its own.
+    drop(descent);
+    if let (Some(fault), Backend::GpuElseCpu(_)) = (&outcome.fault, backend) {
         let from = format!("the descent goes on from iteration {}", outcome.iterations);
         take_over(&from, &fault.error, observe);
+        backend = Backend::Cpu;
         let mut descent = on_cpu(fault.state.clone());
-        outcome = engine::resume(&mut descent, &schedule, outcome, &mut |progress| observe(Event::Progress(progress)))?;
+        outcome = engine::resume(&mut descent, &first, outcome, &mut |progress| observe(Event::Progress(progress)))?;
+    }
+    if let (Some(points), Goal::Stress { exponent, .. }) = (&points, goal) {
+        let prepared = settings.metric.prepare(points.view())?;
+        for number in 1..=FRESH_SAMPLES.min(plan.iterations) {
+            if !matches!(outcome.stop, Stop::Iterations | Stop::Converged) {
+                break;
+            }
+            let seed = sample_seed(plan.seed, number);
+            let delta = Dissimilarities::sampled(prepared.view(), settings.metric, FRESH_PAIRS, seed);
+            let goal = Goal::Stress { exponent, delta: &delta };
+            outcome = backend.run(&mut |error| take_over("the descent goes on", error, observe), |gpu| {
+                fresh_step(outcome.clone(), goal, number, gpu)
+            })?;
+            let now = Progress { iteration: outcome.iterations, iterations: plan.iterations, reading: None };
+            if !observe(Event::Progress(&now)) {
+                outcome.stop = Stop::Interrupted;
+            }
+        }
     }
     if let Some(order) = &order {
         outcome.embedding.points = order.restore(outcome.embedding.points.view());
@@ -291,36 +302,20 @@ fn sample_seed(seed: u64, number: usize) -> u32 {
     (seed ^ seed >> 32) as u32 ^ (number as u32).wrapping_mul(0x9e37_79b9)
 }
 
-/// The last iterations of a distance method on samples of pairs: each on a sample of its own, with steps that shrink like those of
-/// Robbins and Monro (1951), so that the map settles where all of them pull it and not where the first sample did.
-fn settle(
-    mut outcome: Outcome,
-    gpu: Option<&Gpu>,
-    exponent: f64,
-    iterations: usize,
-    draw: impl Fn(usize) -> Result<Dissimilarities<f32>>,
-    observe: &mut dyn FnMut(&Progress) -> bool,
-) -> Result<Outcome> {
-    let n = outcome.embedding.points.nrows() as f64;
-    while outcome.iterations < iterations && outcome.stop == Stop::Iterations {
-        let clock = Instant::now();
-        outcome.iterations += 1;
-        let fresh = outcome.iterations + FRESH_SAMPLES.min(iterations) - iterations;
-        let delta = draw(fresh)?;
-        let goal = Goal::Stress { exponent, delta: &delta };
-        let start = outcome.embedding.points.clone();
-        let mut descent: Box<dyn Descent> = match gpu {
-            Some(gpu) => Box::new(Device::new(gpu, goal, start, Method::Exact)?),
-            None => Box::new(Cpu::new(goal, State::at_rest(start), Method::Exact)),
-        };
-        let learning_rate = n / (1.0 + 0.5 * (fresh - 1) as f64);
-        descent.step(&Phase { learning_rate, momentum: 0.0, gains: false, ..Phase::ONE }, 1)?;
-        outcome.embedding = descent.embedding()?;
-        outcome.seconds += clock.elapsed().as_secs_f64();
-        outcome.seconds_per_iteration.push(clock.elapsed().as_secs_f64());
-        if !observe(&Progress { iteration: outcome.iterations, iterations, reading: None }) {
-            outcome.stop = Stop::Interrupted;
-        }
-    }
+/// One of the last iterations of a distance method on sampled pairs: each is on a sample of its own, with steps that shrink like
+/// those of Robbins and Monro (1951), so that the map settles where all of them pull it and not where the first sample did.
+fn fresh_step(mut outcome: Outcome, goal: Goal<f32>, number: usize, gpu: Option<&Gpu>) -> Result<Outcome> {
+    let clock = Instant::now();
+    let start = outcome.embedding.points;
+    let learning_rate = start.nrows() as f64 / (1.0 + 0.5 * (number - 1) as f64);
+    let mut descent: Box<dyn Descent> = match gpu {
+        Some(gpu) => Box::new(Device::new(gpu, goal, start, Method::Exact)?),
+        None => Box::new(Cpu::new(goal, State::at_rest(start), Method::Exact)),
+    };
+    descent.step(&Phase { learning_rate, momentum: 0.0, gains: false, ..Phase::ONE }, 1)?;
+    outcome.embedding = descent.embedding()?;
+    outcome.iterations += 1;
+    outcome.seconds += clock.elapsed().as_secs_f64();
+    outcome.seconds_per_iteration.push(clock.elapsed().as_secs_f64());
     Ok(outcome)
 }

@@ -10,7 +10,7 @@ use crate::engine::Stop;
 use crate::gpu::{self, Gpu};
 use crate::job::{self, Backend, Event, Given};
 use crate::mixture::{self, Fit, Prepared};
-use crate::objective::Objective;
+use crate::objective::{Neighbour, Objective};
 use crate::plan::{Affinity, Budget, Plan, Settings, Shape, Start};
 use crate::{Error, Result, input, render};
 use std::time::Instant;
@@ -239,7 +239,8 @@ fn write_maps(
             if settings.metric == crate::knn::Metric::Cosine { ", cosine" } else { "" },
             done.outcome.iterations,
             match plan.objective {
-                Objective::Neighbour(_) => "KL",
+                Objective::Neighbour(Neighbour { lambda: 1.0, .. }) => "KL",
+                Objective::Neighbour(_) => "divergence",
                 Objective::Stress(_) => "stress",
             },
             clusters.map_or_else(String::new, |fit| {
