@@ -14,6 +14,7 @@ use crate::gpu::Adapter;
 use crate::kernel::Similarity;
 use crate::knn::{self, Metric, Recall, Search};
 use crate::objective::dissimilarity::STORED_POINTS;
+use crate::objective::stress;
 use crate::objective::{self, METHODS, Neighbour, Normalization, Objective};
 use crate::optimizer::{self, Phase};
 use crate::{Error, Result};
@@ -485,7 +486,8 @@ impl Plan {
             all_pairs: match self.objective {
                 Objective::Neighbour(Neighbour { lambda: 1.0, .. }) => 0,
                 _ => match self.sampled_pairs {
-                    Some(pairs) => self.n * pairs,
+                    // The estimate of the stress in the end holds its own pairs and their terms.
+                    Some(pairs) => self.n * (pairs + FRESH_PAIRS) + stress::ESTIMATED_PAIRS * 8,
                     None if self.n <= STORED_POINTS || self.metric == "precomputed" => self.n * self.n,
                     None => self.n * self.pca.unwrap_or(self.input_dims).next_multiple_of(8),
                 },
