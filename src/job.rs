@@ -269,6 +269,8 @@ pub fn run(
             let now = Progress { iteration: outcome.iterations, iterations: plan.iterations, reading: None };
             if !observe(Event::Progress(&now)) {
                 outcome.stop = Stop::Interrupted;
+            } else if plan.max_seconds.is_some_and(|limit| outcome.seconds >= limit) && number < FRESH_SAMPLES {
+                outcome.stop = Stop::Time;
             }
         }
     }

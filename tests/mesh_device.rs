@@ -331,7 +331,7 @@ fn the_digits_map_as_well_as_by_all_pairs() {
                 weights: affinities.weights.iter().map(|&w| f64::from(w)).collect(),
                 unreached: 0,
             };
-            let exact = forward_kl(entropy(&wide), cross(&wide, map.view(), Student), z, 1797);
+            let exact = forward_kl(entropy(&wide), cross(&wide, map.view(), Student), z.ln(), 1797);
             let told = outcome.trace.last().expect("a reading").objective;
             assert!((told - exact).abs() <= 1e-3 * exact, "told {told}, is {exact}");
             (exact, account)

@@ -20,7 +20,7 @@ use nearfield::{affinity, knn};
 fn kl(affinities: &Affinities<f64>, map: ArrayView2<f64>) -> f64 {
     let field = exact::exact(map, Student);
     let z = total::total(map, field.weight.view()).z;
-    forward_kl(entropy(affinities), cross(affinities, map, Student), z, map.nrows())
+    forward_kl(entropy(affinities), cross(affinities, map, Student), z.ln(), map.nrows())
 }
 
 /// ∂KL/∂y, [N, d], from the same parts as a step of the descent.

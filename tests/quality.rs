@@ -41,7 +41,7 @@ impl Judge {
 
     fn kl(&self, map: ArrayView2<f64>) -> f64 {
         let z = total::total(map, lanes::exact(map, Student).weight.view()).z;
-        forward_kl(entropy(&self.affinities), cross(&self.affinities, map, Student), z, map.nrows())
+        forward_kl(entropy(&self.affinities), cross(&self.affinities, map, Student), z.ln(), map.nrows())
     }
 
     fn passes(&self, map: &Embedding<f32>) -> Result<f64, String> {

@@ -237,7 +237,7 @@ pub fn default_perplexity(n_points: usize) -> f64 {
 }
 
 /// Perplexities of a multiscale mixture where none are asked for, of points with `most` others as neighbours: 30 and a
-/// hundredth of the points (Kobak and Berens 2019), this at most 300, or 10 and 30 where that is less.
+/// hundredth of the points (Kobak and Berens 2019), this at most 300, or 10 and 30 where that is 60 or less.
 pub fn default_perplexities(most: usize) -> Vec<f64> {
     let most = most as f64;
     let coarse = (most / 100.0).min(300.0);

@@ -10,7 +10,7 @@ use crate::kernel::{Similarity, Student};
 use crate::objective::attraction::attraction_into;
 use crate::objective::dense::{Row, partition, push_into};
 use crate::objective::gather::Gathered;
-use crate::objective::loss::{cross, entropy};
+use crate::objective::loss::{cross, entropy, forward_kl};
 use crate::objective::stress::{Misfit, pull_into, stress};
 use crate::objective::{Goal, Neighbour, Normalization};
 use crate::optimizer::Phase;
@@ -173,7 +173,7 @@ impl<'a, T: Real> Cpu<'a, T> {
             }
         };
         let attraction = self.attraction.as_ref().expect("a neighbour method has edges");
-        let forward = attraction.entropy + attraction.cross(&self.state.points) / n as f64 + log_z;
+        let forward = forward_kl(attraction.entropy, attraction.cross(&self.state.points), log_z, n);
         Ok((method.lambda * forward + (1.0 - method.lambda) * reverse, Some(forward)))
     }
 }

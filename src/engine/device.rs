@@ -11,7 +11,7 @@ use crate::gpu::{Batch, Buffer, DISPATCH_SECONDS, Gpu, Pace, SUBMIT_SECONDS};
 use crate::objective::attraction::AttractionPass;
 use crate::objective::dense::{DensePass, Row};
 use crate::objective::edges::Edges;
-use crate::objective::loss::{LossPass, entropy};
+use crate::objective::loss::{LossPass, entropy, forward_kl};
 use crate::objective::stress::{StressPass, stress};
 use crate::objective::{Goal, Neighbour, Normalization};
 use crate::optimizer::Phase;
@@ -251,7 +251,7 @@ impl<'a> Device<'a> {
             _ => (f64::from(self.total.read(self.gpu)?.z).ln(), 0.0),
         };
         let cross = self.attraction.as_ref().map_or(Ok(0.0), |attraction| attraction.loss.cross(self.gpu))?;
-        let forward = entropy + cross / self.n as f64 + log_z;
+        let forward = forward_kl(entropy, cross, log_z, self.n);
         Ok((method.lambda * forward + (1.0 - method.lambda) * reverse, Some(forward)))
     }
 }

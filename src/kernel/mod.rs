@@ -69,6 +69,33 @@ impl Similarity {
     }
 }
 
+/// The assemblies of a driver for each kernel ([`Similarity::number`]) in 2 and in 3 dimensions: `$lib`s before the kernel's
+/// text, the driver after it.
+macro_rules! kernel_shaders {
+    ($params:ty, [$($lib:literal),*], $driver:literal) => {{
+        macro_rules! shader {
+            ($point:literal, $number:literal) => {
+                $crate::gpu::Shader {
+                    parts: &[
+                        $crate::wgsl!("lib/dispatch.wgsl"),
+                        $crate::wgsl!($point),
+                        $($crate::wgsl!($lib),)*
+                        $crate::kernel::Similarity::PARTS[$number],
+                        $crate::wgsl!($driver),
+                    ],
+                    params: <$params as $crate::gpu::Params>::STRUCTURE,
+                }
+            };
+        }
+        [
+            [shader!("lib/point2.wgsl", 0), shader!("lib/point3.wgsl", 0)],
+            [shader!("lib/point2.wgsl", 1), shader!("lib/point3.wgsl", 1)],
+            [shader!("lib/point2.wgsl", 2), shader!("lib/point3.wgsl", 2)],
+        ]
+    }};
+}
+pub(crate) use kernel_shaders;
+
 /// Evaluates `$body` with `$kernel` bound to the kernel that `$similarity` stands for.
 #[macro_export]
 macro_rules! with_kernel {

@@ -1,11 +1,11 @@
 //! Attraction along the edges; under it the host side of the twin, `shaders/objective/attraction.wgsl`.
 
 use super::edges::{EdgeParams, Edges};
+use crate::Result;
 use crate::data::Affinities;
-use crate::gpu::{Batch, Buffer, Call, Gpu, Params, Shader};
-use crate::kernel::{Kernel, Similarity};
+use crate::gpu::{Batch, Buffer, Call, Gpu, Shader};
+use crate::kernel::{Kernel, Similarity, kernel_shaders};
 use crate::real::Real;
-use crate::{Result, wgsl};
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
@@ -56,21 +56,8 @@ fn in_dims<T: Real, K: Kernel<T>, const D: usize>(
     });
 }
 
-macro_rules! shader {
-    ($point:literal, $kernel:expr) => {
-        Shader {
-            parts: &[wgsl!("lib/dispatch.wgsl"), wgsl!($point), $kernel, wgsl!("objective/attraction.wgsl")],
-            params: EdgeParams::STRUCTURE,
-        }
-    };
-}
-
 /// The twin of each kernel ([`Similarity::number`]) in 2 and in 3 dimensions.
-pub const SHADERS: [[Shader; 2]; 3] = [
-    [shader!("lib/point2.wgsl", Similarity::PARTS[0]), shader!("lib/point3.wgsl", Similarity::PARTS[0])],
-    [shader!("lib/point2.wgsl", Similarity::PARTS[1]), shader!("lib/point3.wgsl", Similarity::PARTS[1])],
-    [shader!("lib/point2.wgsl", Similarity::PARTS[2]), shader!("lib/point3.wgsl", Similarity::PARTS[2])],
-];
+pub const SHADERS: [[Shader; 2]; 3] = kernel_shaders!(EdgeParams, [], "objective/attraction.wgsl");
 
 /// The attraction of a map that lies on the device.
 pub struct AttractionPass {

@@ -22,10 +22,10 @@
 use super::dissimilarity::Dissimilarities;
 use super::tiles::{TileParams, Tiles};
 use super::{Neighbour, Normalization};
-use crate::gpu::{Batch, Bindable, Buffer, Call, Gpu, Pace, Params, Shader};
-use crate::kernel::{Kernel, Similarity};
+use crate::gpu::{Batch, Bindable, Buffer, Call, Gpu, Pace, Shader};
+use crate::kernel::{Kernel, kernel_shaders};
 use crate::real::{Real, sum_in_lanes, vectorized};
-use crate::{Result, params, wgsl};
+use crate::{Result, params};
 use ndarray::{Array1, Array2, ArrayView2};
 use rayon::prelude::*;
 
@@ -343,27 +343,8 @@ params! {
     }
 }
 
-macro_rules! shader {
-    ($point:literal, $kernel:expr) => {
-        Shader {
-            parts: &[
-                wgsl!("lib/dispatch.wgsl"),
-                wgsl!($point),
-                wgsl!("lib/dissimilarity.wgsl"),
-                $kernel,
-                wgsl!("objective/dense.wgsl"),
-            ],
-            params: TileParams::STRUCTURE,
-        }
-    };
-}
-
-/// The twin of each kernel ([`Similarity::number`]) in 2 and in 3 dimensions.
-pub const SHADERS: [[Shader; 2]; 3] = [
-    [shader!("lib/point2.wgsl", Similarity::PARTS[0]), shader!("lib/point3.wgsl", Similarity::PARTS[0])],
-    [shader!("lib/point2.wgsl", Similarity::PARTS[1]), shader!("lib/point3.wgsl", Similarity::PARTS[1])],
-    [shader!("lib/point2.wgsl", Similarity::PARTS[2]), shader!("lib/point3.wgsl", Similarity::PARTS[2])],
-];
+/// The twin of each kernel ([`Similarity::number`](crate::kernel::Similarity::number)) in 2 and in 3 dimensions.
+pub const SHADERS: [[Shader; 2]; 3] = kernel_shaders!(TileParams, ["lib/dissimilarity.wgsl"], "objective/dense.wgsl");
 
 /// Both passes for a map that lies on the device.
 pub struct DensePass {

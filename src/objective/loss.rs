@@ -1,19 +1,19 @@
 //! Forward Kullback–Leibler divergence; under it the host side of the twin, `shaders/objective/loss.wgsl`.
 
 use super::edges::{EdgeParams, Edges};
+use crate::Result;
 use crate::data::Affinities;
-use crate::gpu::{Buffer, Call, Gpu, Params, Shader};
-use crate::kernel::{Kernel, Similarity};
+use crate::gpu::{Buffer, Call, Gpu, Shader};
+use crate::kernel::{Kernel, Similarity, kernel_shaders};
 use crate::real::Real;
-use crate::{Result, wgsl};
 use ndarray::ArrayView2;
 use rayon::prelude::*;
 
-/// KL(p‖q) in nats, from the parts: Σ p log p, Σ N p log w and Z; Σ p = 1.
+/// KL(p‖q) in nats, from the parts: Σ p log p, Σ N p log w and log Z, or by rows the means of both and of log Z_i; Σ p = 1.
 ///
 /// `cross` is −Σ N p_ij log w(D_ij) over all edges.
-pub fn forward_kl(entropy: f64, cross: f64, z: f64, n: usize) -> f64 {
-    entropy + cross / n as f64 + z.ln()
+pub fn forward_kl(entropy: f64, cross: f64, log_z: f64, n: usize) -> f64 {
+    entropy + cross / n as f64 + log_z
 }
 
 /// Σ p log p over all edges, in nats: the part of the objective that the map does not change; 0 log 0 = 0.
@@ -43,21 +43,8 @@ pub fn cross<T: Real, K: Kernel<T>>(affinities: &Affinities<T>, points: ArrayVie
     rows.iter().map(|row| row.wide()).sum()
 }
 
-macro_rules! shader {
-    ($point:literal, $kernel:expr) => {
-        Shader {
-            parts: &[wgsl!("lib/dispatch.wgsl"), wgsl!($point), $kernel, wgsl!("objective/loss.wgsl")],
-            params: EdgeParams::STRUCTURE,
-        }
-    };
-}
-
 /// The twin of each kernel ([`Similarity::number`]) in 2 and in 3 dimensions.
-pub const SHADERS: [[Shader; 2]; 3] = [
-    [shader!("lib/point2.wgsl", Similarity::PARTS[0]), shader!("lib/point3.wgsl", Similarity::PARTS[0])],
-    [shader!("lib/point2.wgsl", Similarity::PARTS[1]), shader!("lib/point3.wgsl", Similarity::PARTS[1])],
-    [shader!("lib/point2.wgsl", Similarity::PARTS[2]), shader!("lib/point3.wgsl", Similarity::PARTS[2])],
-];
+pub const SHADERS: [[Shader; 2]; 3] = kernel_shaders!(EdgeParams, [], "objective/loss.wgsl");
 
 /// Rows that one partial sum holds, as in the shader.
 const ROWS: usize = 256;

@@ -14,7 +14,7 @@ use nearfield::affinity::Law;
 use nearfield::data::{Affinities, Neighbors};
 use nearfield::field::{self, lanes};
 use nearfield::init::{self, Start};
-use nearfield::kernel::Student;
+use nearfield::kernel::{Similarity, Student};
 use nearfield::knn::{self, Metric, Recall, Search};
 use nearfield::objective::loss::{cross, entropy, forward_kl};
 use nearfield::{affinity, score};
@@ -71,7 +71,7 @@ fn judge(data: &Path, labels: &str, runs: &[&str]) {
         report(
             &run.join("judged.json"),
             &json!({
-                "kl": forward_kl(entropy, cross(&affinities, map.view(), Student), z, data.nrows()),
+                "kl": forward_kl(entropy, cross(&affinities, map.view(), Student), z.ln(), data.nrows()),
                 "recall of the common P": recall,
                 "accuracy": labels.as_ref().map(|labels| score::label_accuracy(map.view(), labels, 10)),
                 "kept": score::neighbors_kept(data.view(), map.view(), 10, 5000),
@@ -116,7 +116,7 @@ fn force_error(run: &Path, map: ArrayView2<f32>) -> Option<f64> {
     } else {
         return None;
     };
-    Some(field::force_error(map, force.view()))
+    Some(field::force_error(map, force.view(), Similarity::TSNE, None))
 }
 
 /// k and the share of true neighbours in a file of those of evenly spread rows. By distance, so that ties count whichever
