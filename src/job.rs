@@ -12,7 +12,7 @@ use crate::init::{self, principal_components};
 use crate::knn::{Metric, Order, Search};
 use crate::objective::dense::Reference;
 use crate::objective::dissimilarity::Dissimilarities;
-use crate::objective::stress::{self, Estimate};
+use crate::objective::distances::{self, Estimate};
 use crate::objective::{Goal, Neighbour, Objective};
 use crate::optimizer::Phase;
 use crate::optimizer::step::State;
@@ -150,7 +150,7 @@ pub fn run(
         None => points,
     };
     let found = match (plan.objective, &given.affinities) {
-        (Objective::Stress(_), _) | (_, Some(_)) => None,
+        (Objective::Distances(_), _) | (_, Some(_)) => None,
         (Objective::Neighbour(_), None) => {
             Some(backend.run(&mut |error| take_over("neighbours are sought", error, observe), |gpu| {
                 knn::neighbors(points.view(), plan.neighbors, settings.metric, plan.search, plan.seed, gpu)
@@ -167,7 +167,7 @@ pub fn run(
             None => map,
         }),
         (Start::Random, _) => init::Start::Random,
-        _ if matches!(plan.objective, Objective::Stress(_)) => init::Start::Components,
+        _ if matches!(plan.objective, Objective::Distances(_)) => init::Start::Components,
         _ => init::Start::Pca,
     };
     let prepared = settings.metric.prepare(points.view())?;
@@ -220,7 +220,7 @@ pub fn run(
             row_entropy: made.row_entropy,
             reference: reference.as_ref(),
         },
-        (Objective::Stress(exponent), _, Some(delta)) => Goal::Stress { exponent, delta },
+        (Objective::Distances(method), _, Some(delta)) => Goal::Distances { method, delta },
         _ => unreachable!("each family has its input"),
     };
     seconds.affinity = clock.elapsed().as_secs_f64();
@@ -254,7 +254,7 @@ pub fn run(
         let mut descent = on_cpu(fault.state.clone());
         outcome = engine::resume(&mut descent, &first, outcome, &mut |progress| observe(Event::Progress(progress)))?;
     }
-    if let (Some(points), Goal::Stress { exponent, .. }) = (&points, goal) {
+    if let (Some(points), Goal::Distances { method, .. }) = (&points, goal) {
         let prepared = settings.metric.prepare(points.view())?;
         for number in 1..=FRESH_SAMPLES.min(plan.iterations) {
             if !matches!(outcome.stop, Stop::Iterations | Stop::Converged) {
@@ -262,7 +262,7 @@ pub fn run(
             }
             let seed = sample_seed(plan.seed, number);
             let delta = Dissimilarities::sampled(prepared.view(), settings.metric, FRESH_PAIRS, seed);
-            let goal = Goal::Stress { exponent, delta: &delta };
+            let goal = Goal::Distances { method, delta: &delta };
             outcome = backend.run(&mut |error| take_over("the descent goes on", error, observe), |gpu| {
                 fresh_step(outcome.clone(), goal, number, gpu)
             })?;
@@ -279,13 +279,13 @@ pub fn run(
     }
     seconds.descend = clock.elapsed().as_secs_f64();
     let estimate = match (points, plan.objective) {
-        (Some(points), Objective::Stress(exponent)) => {
+        (Some(points), Objective::Distances(method)) => {
             let prepared = settings.metric.prepare(points.view())?;
             let map = outcome.embedding.points.view();
-            let estimate = stress::estimate(prepared.view(), settings.metric, exponent, map, plan.seed);
+            let estimate = distances::estimate(prepared.view(), settings.metric, &method, map, plan.seed);
             // The objective of all pairs, in place of the last sample's.
             let (iteration, seconds) = (outcome.iterations, outcome.seconds);
-            outcome.trace.push(TracePoint { iteration, objective: estimate.stress, seconds });
+            outcome.trace.push(TracePoint { iteration, objective: estimate.objective, seconds });
             Some(estimate)
         }
         _ => None,

@@ -14,8 +14,8 @@ use crate::gpu::Adapter;
 use crate::kernel::Similarity;
 use crate::knn::{self, Metric, Recall, Search};
 use crate::objective::dissimilarity::STORED_POINTS;
-use crate::objective::stress;
-use crate::objective::{self, METHODS, Neighbour, Normalization, Objective};
+use crate::objective::distances::{self, Distances, Form};
+use crate::objective::{self, NEIGHBOURS, Neighbour, Normalization, Objective};
 use crate::optimizer::{self, Phase};
 use crate::{Error, Result};
 use serde::Serialize;
@@ -54,7 +54,7 @@ const LONGEST_SECONDS: f64 = 3.2e7;
 /// What a user asks for; `None` and `Auto` leave it to the plan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// The objective, one of [`METHODS`].
+    /// The objective, one of [`objective::methods`].
     pub method: &'static objective::Method,
     /// Similarity in the map, in place of the method's.
     pub kernel: Option<Kernel>,
@@ -115,7 +115,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
-            method: &METHODS[0],
+            method: &NEIGHBOURS[0],
             kernel: None,
             dof: None,
             normalization: None,
@@ -365,14 +365,14 @@ impl Plan {
         let pca = resolve_pca(settings, shape)?;
         let (law, neighbors) = match objective {
             Objective::Neighbour(_) => resolve_neighbors(settings, n, &mut notes)?,
-            Objective::Stress(_) => (Law::Uniform, n - 1),
+            Objective::Distances(_) => (Law::Uniform, n - 1),
         };
         if let Some(components) = pca {
             notes.push(format!("the input's {input_dims} columns are reduced to {components} principal components"));
         }
         let search = resolve_knn(settings, n)?;
         let samples =
-            matches!(objective, Objective::Stress(_)) && n > DENSE_POINTS && settings.metric != Metric::Precomputed;
+            matches!(objective, Objective::Distances(_)) && n > DENSE_POINTS && settings.metric != Metric::Precomputed;
         let sampled = samples.then_some(SAMPLED_PAIRS);
         if samples {
             let all = n as f64 * (n - 1) as f64 / 2.0;
@@ -394,7 +394,7 @@ impl Plan {
             kernel: match objective {
                 Objective::Neighbour(Neighbour { kernel: Similarity::Gaussian, .. }) => Some("gaussian"),
                 Objective::Neighbour(_) => Some("student"),
-                Objective::Stress(_) => None,
+                Objective::Distances(_) => None,
             },
             dof: match objective {
                 Objective::Neighbour(Neighbour { kernel: Similarity::Student(alpha), .. }) => Some(alpha),
@@ -403,15 +403,15 @@ impl Plan {
             normalization: match objective {
                 Objective::Neighbour(Neighbour { normalization: Normalization::Global, .. }) => Some("global"),
                 Objective::Neighbour(_) => Some("row"),
-                Objective::Stress(_) => None,
+                Objective::Distances(_) => None,
             },
             lambda: match objective {
                 Objective::Neighbour(method) => Some(method.lambda),
-                Objective::Stress(_) => None,
+                Objective::Distances(_) => None,
             },
             stress_exponent: match objective {
-                Objective::Neighbour(_) => None,
-                Objective::Stress(exponent) => Some(exponent),
+                Objective::Distances(Distances { form: Form::Stress, parameter }) => Some(parameter),
+                _ => None,
             },
             backend: if device.is_some() { "gpu" } else { "cpu" },
             adapter: device.map(|adapter| adapter.name.clone()),
@@ -420,7 +420,7 @@ impl Plan {
             pca,
             sampled_pairs: sampled,
             affinity: match (objective, &law) {
-                (Objective::Stress(_), _) => None,
+                (Objective::Distances(_), _) => None,
                 (_, Law::Perplexity(_)) => Some("perplexity"),
                 (_, Law::Multiscale(_)) => Some("multiscale"),
                 (_, Law::Fixed(_)) => Some("fixed"),
@@ -487,7 +487,7 @@ impl Plan {
                 Objective::Neighbour(Neighbour { lambda: 1.0, .. }) => 0,
                 _ => match self.sampled_pairs {
                     // The estimate of the stress in the end holds its own pairs and their terms.
-                    Some(pairs) => self.n * (pairs + FRESH_PAIRS) + stress::ESTIMATED_PAIRS * 8,
+                    Some(pairs) => self.n * (pairs + FRESH_PAIRS) + distances::ESTIMATED_PAIRS * 8,
                     None if self.n <= STORED_POINTS || self.metric == "precomputed" => self.n * self.n,
                     None => self.n * self.pca.unwrap_or(self.input_dims).next_multiple_of(8),
                 },
@@ -601,7 +601,7 @@ fn resolve_objective(settings: &Settings) -> Result<Objective> {
                 lambda: settings.lambda.unwrap_or(neighbour.lambda),
             }))
         }
-        Objective::Stress(exponent) => {
+        Objective::Distances(distances) => {
             let of_neighbours = [
                 ("--kernel", settings.kernel.is_some()),
                 ("--dof", settings.dof.is_some()),
@@ -619,7 +619,12 @@ fn resolve_objective(settings: &Settings) -> Result<Objective> {
             for (option, given) in of_neighbours {
                 family(option, given, "tsne, ssne, sne, nerv or tnerv")?;
             }
-            Ok(Objective::Stress(settings.stress_exponent.unwrap_or(exponent)))
+            match (distances.form, settings.stress_exponent) {
+                (Form::Stress, Some(exponent)) => Ok(Objective::Distances(Distances::stress(exponent))),
+                (_, None) => Ok(method.objective),
+                #[expect(unreachable_patterns, reason = "one form has an exponent, and it may be the only one")]
+                (_, Some(_)) => family("--stress-exponent", true, "mds or sammon").map(|()| method.objective),
+            }
         }
     }
 }
@@ -805,7 +810,7 @@ fn resolve_field(settings: &Settings, objective: Objective, n: usize, on_device:
         return Err(Error::request("--accuracy", cause, "give a number above 0, as 0.01 for 1 %"));
     }
     let refused = match objective {
-        Objective::Stress(_) => Some("the distance family has no field that a mesh could carry"),
+        Objective::Distances(_) => Some("the distance family has no field that a mesh could carry"),
         Objective::Neighbour(method) if method.lambda < 1.0 => {
             Some("only the forward divergence goes through the mesh")
         }
@@ -851,7 +856,7 @@ fn resolve_field(settings: &Settings, objective: Objective, n: usize, on_device:
 fn iterations(settings: &Settings, objective: Objective) -> usize {
     settings.iterations.unwrap_or(match objective {
         Objective::Neighbour(method) => optimizer::course(&method).iterations,
-        Objective::Stress(_) => optimizer::STRESS_ITERATIONS,
+        Objective::Distances(_) => optimizer::STRESS_ITERATIONS,
     })
 }
 

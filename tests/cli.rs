@@ -6,7 +6,7 @@ mod common;
 use common::adapters::on_each;
 use nearfield::gpu::Options;
 use nearfield::kernel::Similarity;
-use nearfield::objective::{METHODS, Objective};
+use nearfield::objective::{Objective, methods};
 use nearfield::{input, render};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -733,11 +733,11 @@ fn options_are_honoured_to_the_letter() {
 fn a_plan_names_the_axes_of_its_method_and_no_others() {
     let folder = Folder::new();
     let axes = ["kernel", "dof", "normalization", "lambda", "stress_exponent", "affinity", "perplexity"];
-    for method in METHODS {
+    for method in methods() {
         let ran = folder.done(&["embed", "good.csv", "--plan", "--method", method.name]);
         let named = axes.map(|axis| planned(&ran.stdout, axis).is_some());
         let wanted = match method.objective {
-            Objective::Stress(_) => [false, false, false, false, true, false, false],
+            Objective::Distances(_) => [false, false, false, false, true, false, false],
             Objective::Neighbour(of) => [true, of.kernel != Similarity::Gaussian, true, true, false, true, true],
         };
         assert_eq!(named, wanted, "{}: {axes:?}\n{}", method.name, ran.stdout);
@@ -748,7 +748,7 @@ fn a_plan_names_the_axes_of_its_method_and_no_others() {
 #[test]
 fn reports_hold_the_numbers_of_their_family() {
     let folder = Folder::new();
-    for method in METHODS {
+    for method in methods() {
         for dims in ["2", "3"] {
             let job = ["embed", "good.csv", "-o", "map.npy", "-o", "map.png", "--report", "report.json"];
             folder.done(&[&job[..], &["--method", method.name, "--dims", dims], &QUICK].concat());
@@ -761,7 +761,7 @@ fn reports_hold_the_numbers_of_their_family() {
             let objective = report["objective"].as_f64().unwrap_or(f64::NAN);
             assert!(objective > 0.0 && objective.is_finite(), "{name}: {objective}");
             match method.objective {
-                Objective::Stress(_) => {
+                Objective::Distances(_) => {
                     assert!(report["kl"].is_null(), "{name}");
                     assert_eq!(report["stress"], report["objective"], "{name}");
                 }

@@ -15,9 +15,9 @@ use nearfield::knn::{self, Metric};
 use nearfield::objective::attraction::attraction;
 use nearfield::objective::dense::{Reference, Row, partition, push_into};
 use nearfield::objective::dissimilarity::Dissimilarities;
+use nearfield::objective::distances::{self, Distances, Misfit, Pair};
 use nearfield::objective::loss::cross;
-use nearfield::objective::stress::{Misfit, pull_into, stress};
-use nearfield::objective::{Goal, Neighbour, Normalization, entropy, forward_kl};
+use nearfield::objective::{Goal, Neighbour, Normalization, Objective, entropy, forward_kl, methods};
 use nearfield::optimizer::Phase;
 use nearfield::optimizer::step::{State, gradient, step};
 use nearfield::with_kernel;
@@ -422,9 +422,13 @@ fn the_force_of_the_stress_is_its_finite_difference() {
         let (delta2, map) = (dissimilarities(n, 31), data::random(n, dims, 32));
         let delta = Dissimilarities::Matrix(delta2.clone());
         let mut force = Array2::from_elem(map.dim(), f64::NAN);
-        let rows = pull_into(map.view(), &delta, exponent, &mut force);
+        let rows = Distances::stress(exponent).pull_into(map.view(), &delta, &mut force);
         let is = plain_stress(&map, &delta2, exponent);
-        assert!((stress(&rows) - is).abs() <= 1e-14 * is, "{what}: told {}, is {is}", stress(&rows));
+        assert!(
+            (distances::objective(&rows) - is).abs() <= 1e-14 * is,
+            "{what}: told {}, is {is}",
+            distances::objective(&rows)
+        );
         // ∂/∂y_i Σ w (δ − d)² = −2 Σ_j w (δ − d) (y_i − y_j)/d = 2 Σ_j w (1 − δ/d) (y_i − y_j) = −2 force_i Σ_j w,
         // and Σ over pairs of w δ² divides it.
         let weight = |i: usize, j: usize| {
@@ -450,7 +454,9 @@ fn stress_on_three_points_by_hand() {
     let delta = Dissimilarities::Matrix(delta2);
     let mut force = Array2::from_elem((3, 2), f64::NAN);
     let last = 5.0 - 5_f64.sqrt();
-    let told = |exponent, force: &mut Array2<f64>| stress(&pull_into(map.view(), &delta, exponent, force));
+    let told = |exponent, force: &mut Array2<f64>| {
+        distances::objective(&Distances::stress(exponent).pull_into(map.view(), &delta, force))
+    };
     close("r = 0", told(0.0, &mut force), (4.0 + 4.0 + last * last) / 50.0);
     // −Σ (1 − δ/d) (y_0 − y_j) / 2: (1 − 3)(−1, 0) and (1 − 2)(0, −2).
     close("r = 0", force[[0, 0]], -1.0);
@@ -468,7 +474,7 @@ fn pairs_that_are_not_known_and_points_in_one_place() {
     for exponent in exponents {
         let of = |delta2: Array2<f64>, map: &Array2<f64>| {
             let mut force = Array2::from_elem(map.dim(), nan);
-            let rows = pull_into(map.view(), &Dissimilarities::Matrix(delta2), exponent, &mut force);
+            let rows = Distances::stress(exponent).pull_into(map.view(), &Dissimilarities::Matrix(delta2), &mut force);
             (rows, force)
         };
         // Nothing is known of point 2: it feels nothing, and the others do not feel it.
@@ -476,7 +482,7 @@ fn pairs_that_are_not_known_and_points_in_one_place() {
         let (rows, force) = of(array![[0.0, 1.0, nan], [1.0, 0.0, nan], [nan, nan, 0.0]], &map);
         assert_eq!(rows[2], Misfit { misfit: 0.0, size: 0.0 });
         assert_eq!(force, array![[0.5, 0.0], [-0.5, 0.0], [0.0, 0.0]].mapv(|x: f64| 2.0 * x), "r = {exponent}");
-        assert_eq!(stress(&rows), 1.0);
+        assert_eq!(distances::objective(&rows), 1.0);
         // δ = 0: with r = 0 the pair counts and pulls together, else it is left out.
         let (rows, force) = of(array![[0.0, 0.0, 4.0], [0.0, 0.0, 4.0], [4.0, 4.0, 0.0]], &map);
         let alone = of(array![[0.0, nan, 4.0], [nan, 0.0, 4.0], [4.0, 4.0, 0.0]], &map);
@@ -486,10 +492,10 @@ fn pairs_that_are_not_known_and_points_in_one_place() {
         let together = Array2::zeros((3, 2));
         let (rows, force) = of(array![[0.0, 1.0, 4.0], [1.0, 0.0, 4.0], [4.0, 4.0, 0.0]], &together);
         assert_eq!(force, together);
-        close("all in one place", stress(&rows), 1.0);
+        close("all in one place", distances::objective(&rows), 1.0);
         // Nothing known at all is no stress.
         let (rows, force) = of(Array2::from_elem((3, 3), nan), &map);
-        assert!(stress(&rows) == 0.0 && force == Array2::<f64>::zeros((3, 2)));
+        assert!(distances::objective(&rows) == 0.0 && force == Array2::<f64>::zeros((3, 2)));
     }
 }
 
@@ -503,7 +509,7 @@ fn majorised(delta2: &Array2<f64>, exponent: f64, start: Array2<f64>, rate: f64,
     let mut told = Vec::new();
     for _ in 0..steps {
         told.push(plain_stress(&state.points, delta2, exponent));
-        pull_into(state.points.view(), &delta, exponent, &mut force);
+        Distances::stress(exponent).pull_into(state.points.view(), &delta, &mut force);
         let totals = total::total(state.points.view(), Array1::ones(n).view());
         step(&mut state, &phase, nothing.view(), force.view(), &totals);
     }
@@ -717,4 +723,36 @@ fn the_crates_sums_are_those_of_a_distribution() {
     within("Σ p_j|i log p_j|i / N", &[input.made.row_entropy], &[row_entropy], &[1e-13]).expect("the rows' entropy");
     let joint = input.joint.iter().filter(|p| p.exp() > 0.0).map(|p| p.exp() * p).sum::<f64>();
     within("Σ p log p", &[entropy(&input.made.affinities)], &[joint], &[1e-13]).expect("the entropy");
+}
+
+/// Every objective of distances that is listed, whatever it is: a new one is held by this test without a line of its own.
+#[test]
+fn the_pull_of_every_misfit_is_its_slope() {
+    let mut checked = 0;
+    for method in methods() {
+        let Objective::Distances(distances) = method.objective else { continue };
+        for d in [0.03_f64, 0.4, 1.0, 1.7, 30.0] {
+            for delta in [0.0_f64, 0.05, 0.9, 1.7, 12.0] {
+                let what = format!("{} at d = {d}, δ = {delta}", method.name);
+                let (d2, delta2) = (d * d, delta * delta);
+                let misfit = |d2: f64| distances.pair(d2, delta2).misfit;
+                let pair = distances.pair(d2, delta2);
+                let h = 1e-3 * d2;
+                let slope = (8.0 * (misfit(d2 + h) - misfit(d2 - h)) - (misfit(d2 + 2.0 * h) - misfit(d2 - 2.0 * h)))
+                    / (12.0 * h);
+                let scale = slope.abs() + (misfit(d2) + pair.size) / d2;
+                assert!((pair.pull - slope).abs() <= 1e-8 * scale, "{what}: pull {} and slope {slope}", pair.pull);
+                assert!(
+                    scale == 0.0 || !((pair.pull + 1e-4 * scale - slope).abs() <= 1e-8 * scale),
+                    "{what}: a wrong pull is accepted"
+                );
+                assert!(pair.misfit >= 0.0 && pair.size >= 0.0 && pair.weight >= 0.0, "{what}: {pair:?}");
+                assert_eq!(distances.pair(4.0 * d2, delta2).size, pair.size, "{what}: the size knows the map");
+                checked += usize::from(pair.weight > 0.0);
+            }
+        }
+        assert_eq!(distances.pair(0.0, 1.0).pull, 0.0, "{}: two points in one place", method.name);
+        assert_eq!(distances.pair(1.0, f64::NAN), Pair { pull: 0.0, weight: 0.0, misfit: 0.0, size: 0.0 });
+    }
+    assert!(checked >= 40, "{checked} pairs were compared");
 }

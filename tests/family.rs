@@ -20,11 +20,11 @@ use nearfield::knn::{self, Metric};
 use nearfield::objective::attraction::{AttractionPass, attraction};
 use nearfield::objective::dense::{DensePass, Reference, Row, partition, push_into};
 use nearfield::objective::dissimilarity::Dissimilarities;
+use nearfield::objective::distances::{self, Distances, DistancesPass, Misfit};
 use nearfield::objective::edges::Edges;
 use nearfield::objective::gather::Gathered;
 use nearfield::objective::loss::{LossPass, cross};
-use nearfield::objective::stress::{Misfit, StressPass, pull_into, stress};
-use nearfield::objective::{METHODS, Neighbour, Normalization, Objective};
+use nearfield::objective::{Neighbour, Normalization, Objective, methods};
 use nearfield::plan::{Count, Field, Plan, Settings, Shape};
 use nearfield::real::Real;
 use nearfield::with_kernel;
@@ -502,15 +502,15 @@ fn misfits(n: usize, dims: usize, stored: bool) -> (Dissimilarities<f32>, Array2
     (Dissimilarities::Matrix(matrix), wide, map)
 }
 
-fn stress_on_device(
+fn misfits_on_device(
     gpu: &Gpu,
     map: &Array2<f32>,
     delta: &Dissimilarities<f32>,
-    exponent: f64,
+    distances: &Distances,
 ) -> (Vec<Misfit<f32>>, Array2<f32>) {
     let (n, dims) = map.dim();
     let points = gpu.upload_map("map", map.view()).expect("room");
-    let mut pass = StressPass::new(gpu, dims, delta, exponent).expect("room");
+    let mut pass = DistancesPass::new(gpu, dims, delta, distances).expect("room");
     pass.split(gpu, &points, 1.0).expect("sound");
     let length = pass.segments() * n;
     let run = || {
@@ -542,12 +542,17 @@ fn stress_on_a_device_is_within_its_bound() {
                     let judged = |(rows, force): (Vec<Misfit<f32>>, Array2<f32>)| {
                         let used = oracle.judges(&rows, flat(&force), STRESS);
                         let is = plain_stress(&map, &delta2, exponent);
-                        assert!((stress(&rows) - is).abs() <= 1e-5 * is, "{name}: {} and {is}", stress(&rows));
+                        assert!(
+                            (distances::objective(&rows) - is).abs() <= 1e-5 * is,
+                            "{name}: {} and {is}",
+                            distances::objective(&rows)
+                        );
                         used.unwrap_or_else(|why| panic!("{name}: {why}"))
                     };
-                    worst = worst.max(judged(stress_on_device(gpu, &narrow(&map), &delta, exponent)));
+                    worst =
+                        worst.max(judged(misfits_on_device(gpu, &narrow(&map), &delta, &Distances::stress(exponent))));
                     let mut force = Array2::from_elem(map.dim(), f32::NAN);
-                    let rows = pull_into(narrow(&map).view(), &delta, exponent, &mut force);
+                    let rows = Distances::stress(exponent).pull_into(narrow(&map).view(), &delta, &mut force);
                     worst = worst.max(judged((rows, force)));
                 }
             }
@@ -821,7 +826,7 @@ impl Judge {
 
     fn judge(&self, objective_of: Objective, map: &Array2<f64>) -> f64 {
         match objective_of {
-            Objective::Stress(exponent) => plain_stress(map, &self.delta2, exponent),
+            Objective::Distances(distances) => plain_stress(map, &self.delta2, distances.parameter),
             Objective::Neighbour(method) => {
                 let log_q = log_q(map, method.kernel, method.normalization);
                 objective(self.log_p(&method), &log_q, &method)
@@ -856,10 +861,10 @@ fn run(points: &Array2<f64>, settings: &Settings, gpu: Option<&Gpu>) -> (Plan, D
 
 /// The method of this name, over all neighbours if it has any.
 fn settings(name: &str) -> Settings {
-    let method = METHODS.iter().find(|method| method.name == name).expect("a method");
+    let method = methods().find(|method| method.name == name).expect("a method");
     let neighbors = match method.objective {
         Objective::Neighbour(_) => Count::All,
-        Objective::Stress(_) => Count::Auto,
+        Objective::Distances(_) => Count::Auto,
     };
     Settings { method, neighbors, ..Settings::default() }
 }
@@ -873,7 +878,7 @@ fn told_as_it_is(judge: &Judge, plan: &Plan, done: &Done, share: f64) -> f64 {
     assert!((told - is).abs() <= share * is, "{name}: told {told}, is {is}");
     let kl = done.outcome.field.as_ref().expect("it was measured").kl;
     match plan.objective {
-        Objective::Stress(_) => assert_eq!(kl, None),
+        Objective::Distances(_) => assert_eq!(kl, None),
         Objective::Neighbour(method) => {
             let (told, is) = (kl.expect("the forward divergence"), judge.forward(&method, &map));
             assert!((told - is).abs() <= share * is, "{name}: told a KL of {told}, is {is}");
@@ -916,7 +921,7 @@ const MIXED: [&str; 2] = ["nerv", "tnerv"];
 
 #[test]
 fn every_method_maps_the_digits_well() {
-    assert_eq!(TO_REACH.map(|(name, _)| name).to_vec(), METHODS.iter().map(|method| method.name).collect::<Vec<_>>());
+    assert_eq!(TO_REACH.map(|(name, _)| name).to_vec(), methods().map(|method| method.name).collect::<Vec<_>>());
     reach(&TO_REACH.into_iter().filter(|(name, _)| !MIXED.contains(name)).collect::<Vec<_>>());
 }
 
@@ -970,4 +975,48 @@ fn the_mesh_carries_forward_divergences_of_every_kernel() {
         // A descent that is cut short differs by more than one that has settled.
         assert!((mesh - exact).abs() <= 0.05 * exact, "{name}, {kernel:?}: mesh {mesh}, all pairs {exact}");
     }
+}
+
+/// Every objective of distances that is listed, on a device against `f64` on the CPU: a new one needs no line here.
+#[test]
+fn every_misfit_is_the_same_on_a_device() {
+    on_each(Options::default(), |gpu| {
+        let mut compared = 0;
+        for (n, dims) in [(5, 2), (300, 3)] {
+            let (delta, delta2, map) = misfits(n, dims, true);
+            for method in methods() {
+                let Objective::Distances(distances) = method.objective else { continue };
+                let name = format!("{} of {n} points in {dims}-D", method.name);
+                let wide = Dissimilarities::Matrix(delta2.clone());
+                let mut want = Array2::zeros((n, dims));
+                let rows = distances.pull_into(map.view(), &wide, &mut want);
+                // Σ |pull| |y_i − y_j| / Σ weight, and the misfit and the size that a pair's difference cancels in.
+                let d2 = squared(&map);
+                let mut terms = vec![0.0; n * dims];
+                for i in 0..n {
+                    let pairs = (0..n).filter(|&j| j != i).map(|j| (j, distances.pair(d2[[i, j]], delta2[[i, j]])));
+                    let pairs: Vec<_> = pairs.collect();
+                    let total: f64 = pairs.iter().map(|(_, pair)| pair.weight).sum();
+                    for c in (0..dims).filter(|_| total > 0.0) {
+                        let sizes = pairs
+                            .iter()
+                            .map(|&(j, pair)| (pair.pull.abs() + pair.weight) * (map[[i, c]] - map[[j, c]]).abs());
+                        terms[i * dims + c] = sizes.sum::<f64>() / total;
+                    }
+                }
+                let bound: Vec<f64> = terms.iter().map(|terms| 2.0 * STRESS * U * terms).collect();
+                let (told, force) = misfits_on_device(gpu, &narrow(&map), &delta, &distances);
+                within(&name, flat(&force), flat(&want), &bound).unwrap_or_else(|why| panic!("{why}"));
+                let (told, is) = (distances::objective(&told), distances::objective(&rows));
+                assert!((told - is).abs() <= 1e-5 * is, "{name}: {told} and {is}");
+                let spoilt = force.mapv(|x| x * 1.001);
+                assert!(
+                    within(&name, flat(&spoilt), flat(&want), &bound).is_err(),
+                    "{name}: a wrong force is accepted"
+                );
+                compared += 1;
+            }
+        }
+        assert!(compared >= 4, "{compared} were compared");
+    });
 }

@@ -10,7 +10,7 @@ use nearfield::gpu::{Options, Pace};
 use nearfield::init;
 use nearfield::knn::{self, Metric};
 use nearfield::objective::dissimilarity::{Dissimilarities, partner};
-use nearfield::objective::stress::{StressPass, estimate, pull_into, stress};
+use nearfield::objective::distances::{self, Distances, DistancesPass, estimate};
 
 const U: f64 = 1.0 / 16_777_216.0;
 
@@ -56,12 +56,12 @@ fn sampled_pairs_are_the_same_on_a_device() {
             let Dissimilarities::Sampled { d2, seed } = &delta else { panic!("sampled") };
             let wide = Dissimilarities::Sampled { d2: d2.mapv(f64::from), seed: *seed };
             let mut want = Array2::zeros((n, dims));
-            let rows = pull_into(map.mapv(f64::from).view(), &wide, exponent, &mut want);
+            let rows = Distances::stress(exponent).pull_into(map.mapv(f64::from).view(), &wide, &mut want);
             let mut on_cpu = Array2::zeros((n, dims));
-            let cpu_rows = pull_into(map.view(), &delta, exponent, &mut on_cpu);
+            let cpu_rows = Distances::stress(exponent).pull_into(map.view(), &delta, &mut on_cpu);
 
             let buffer = gpu.upload_map("map", map.view()).expect("room");
-            let mut pass = StressPass::new(gpu, dims, &delta, exponent).expect("room");
+            let mut pass = DistancesPass::new(gpu, dims, &delta, &Distances::stress(exponent)).expect("room");
             gpu.write(&pass.sums, &vec![[f32::NAN; 4]; pass.segments() * n]);
             pass.split(gpu, &buffer, 1e9).expect("sound");
             let mut batch = gpu.batch();
@@ -69,7 +69,7 @@ fn sampled_pairs_are_the_same_on_a_device() {
             batch.run().expect("sound");
             let sums = gpu.read(&pass.sums, n).expect("sound");
             let got: Vec<f32> = sums.iter().flat_map(|sum| sum[..dims].to_vec()).collect();
-            let told = stress(&pass.read(gpu).expect("sound"));
+            let told = distances::objective(&pass.read(gpu).expect("sound"));
 
             // Forces are means of w (1 − δ/d)(y_i − y_j) over w: about as large as the map and the data.
             let size = map.iter().chain(&points).fold(0.0_f64, |most, &x| most.max(f64::from(x).abs())) * 10.0;
@@ -78,8 +78,9 @@ fn sampled_pairs_are_the_same_on_a_device() {
             within(&name, &got, want.as_slice().expect("standard"), &bound).expect("on the device");
             within(&name, on_cpu.as_slice().expect("standard"), want.as_slice().expect("standard"), &bound)
                 .expect("on the CPU");
-            let want = stress(&rows);
-            within(&name, &[told, stress(&cpu_rows)], &[want, want], &[64.0 * U * want; 2]).expect("stress");
+            let want = distances::objective(&rows);
+            within(&name, &[told, distances::objective(&cpu_rows)], &[want, want], &[64.0 * U * want; 2])
+                .expect("stress");
         }
     };
     on_each(Options::default(), check);
@@ -103,9 +104,15 @@ fn an_estimate_holds_the_stress_of_all_pairs() {
         let all = misfit / size;
         let inside = (0..20)
             .filter(|&seed| {
-                let got = estimate(narrow(&points).view(), Metric::Euclidean, exponent, narrow(&map).view(), seed);
+                let got = estimate(
+                    narrow(&points).view(),
+                    Metric::Euclidean,
+                    &Distances::stress(exponent),
+                    narrow(&map).view(),
+                    seed,
+                );
                 assert!(got.error > 0.0 && got.error < 0.01 * all, "{got:?}");
-                (got.stress - all).abs() <= 1.96 * got.error
+                (got.objective - all).abs() <= 1.96 * got.error
             })
             .count();
         assert!(inside >= 15, "{inside} of 20 intervals of 95 % hold {all}");

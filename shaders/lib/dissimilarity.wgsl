@@ -17,7 +17,7 @@ struct TileParams {
     cosine: u32,         // 1 where coordinates are directions
     by_rows: u32,        // 1 where q sums to 1 over each row
     alpha: f32,          // of Student's kernel
-    exponent: f32,       // of the stress
+    parameter: f32,      // of an objective of distances
     seed: u32,           // of the pairs that were drawn
 }
 

@@ -3,7 +3,7 @@
 use crate::gpu::Choice;
 use crate::knn::Metric;
 use crate::mixture::{self, Covariance};
-use crate::objective::{METHODS, Method, Normalization};
+use crate::objective::{self, Method, NEIGHBOURS, Normalization};
 use crate::plan::{Affinity, Count, Field, Kernel, Knn, Pca, Settings, Start};
 use crate::{input, optimizer, render};
 use clap::builder::TypedValueParser;
@@ -77,7 +77,7 @@ pub struct Embed {
     /// What the map is to keep: the objective that is descended.
     ///
     /// The methods are listed below. The options that follow change one part of a method.
-    #[arg(long, value_name = "METHOD", default_value = METHODS[0].name, value_parser = methods(), help_heading = OBJECTIVE)]
+    #[arg(long, value_name = "METHOD", default_value = NEIGHBOURS[0].name, value_parser = methods(), help_heading = OBJECTIVE)]
     pub method: &'static Method,
 
     /// Similarity in the map [default: the method's].
@@ -567,8 +567,8 @@ impl Cluster {
 
 /// The methods by their names.
 fn methods() -> impl TypedValueParser<Value = &'static Method> {
-    clap::builder::PossibleValuesParser::new(METHODS.iter().map(|method| method.name))
-        .map(|name| METHODS.iter().find(|method| method.name == name).expect("only these names are possible"))
+    clap::builder::PossibleValuesParser::new(objective::methods().map(|method| method.name))
+        .map(|name| objective::methods().find(|method| method.name == name).expect("only these names are possible"))
 }
 
 /// What a parser of a value says in its error is what to give instead.
@@ -655,7 +655,7 @@ fn parse_size(text: &str) -> Result<u64, String> {
 /// The readers, samples and writers, each from its list: a name, and below it what it is.
 fn after_help() -> String {
     let mut text = "Methods:\n".to_owned();
-    for method in METHODS {
+    for method in objective::methods() {
         text += &format!("  {:<7} {}\n", method.name, method.what);
     }
     text += "\n";

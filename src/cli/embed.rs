@@ -9,6 +9,7 @@ use crate::data::Dataset;
 use crate::engine::Stop;
 use crate::gpu::{self, Gpu};
 use crate::job::{self, Backend, Event, Given};
+use crate::knn::Metric;
 use crate::mixture::{self, Fit, Prepared};
 use crate::objective::{Neighbour, Objective};
 use crate::plan::{Affinity, Budget, Plan, Settings, Shape, Start};
@@ -225,39 +226,47 @@ fn write_maps(
     clusters: Option<&Fit>,
 ) -> Result<()> {
     let components = clusters.map(|fit| cluster::classes(fit.labels(), fit.mixture.n_components()));
-    let objective = done.outcome.trace.last().map_or(f64::NAN, |reading| reading.objective);
     let map = render::Map {
         points: done.outcome.embedding.points.view(),
         labels: components.as_ref().or(data.labels.as_ref()),
         title: &outputs::title(&data.name),
-        caption: &format!(
-            "{} of {} points, {} dimensions · {}{} · {} iterations · {} {objective:.3}{}",
-            settings.method.title,
-            plan.n,
-            plan.input_dims,
-            from(plan),
-            if settings.metric == crate::knn::Metric::Cosine { ", cosine" } else { "" },
-            done.outcome.iterations,
-            match plan.objective {
-                Objective::Neighbour(Neighbour { lambda: 1.0, .. }) => "KL",
-                Objective::Neighbour(_) => "divergence",
-                Objective::Stress(_) => "stress",
-            },
-            clusters.map_or_else(String::new, |fit| {
-                format!(" · coloured by a mixture of {} Gaussians fitted to the map", fit.mixture.n_components())
-            }),
-        ),
+        caption: &caption(plan, settings, done, clusters),
     };
     // One full disk does not keep the map from another.
     let written: Vec<Result<()>> = arguments.outputs.iter().map(|path| render::write(path, &map)).collect();
     written.into_iter().collect()
 }
 
+/// What stands below a picture.
+fn caption(plan: &Plan, settings: &Settings, done: &job::Done, clusters: Option<&Fit>) -> String {
+    let objective = done.outcome.trace.last().map_or(f64::NAN, |reading| reading.objective);
+    let called = match plan.objective {
+        Objective::Neighbour(Neighbour { lambda: 1.0, .. }) => "KL",
+        Objective::Neighbour(_) => "divergence",
+        Objective::Distances(_) => "stress",
+    };
+    let from = [from(plan), if settings.metric == Metric::Cosine { "cosine".into() } else { String::new() }];
+    let parts = [
+        format!("{} of {} points, {} dimensions", settings.method.title, plan.n, plan.input_dims),
+        from.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", "),
+        format!("{} iterations", done.outcome.iterations),
+        format!("{called} {objective:.3}"),
+        clusters.map_or_else(String::new, |fit| {
+            format!("coloured by a mixture of {} Gaussians fitted to the map", fit.mixture.n_components())
+        }),
+    ];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · ")
+}
+
 /// What the map was made from, for its caption.
 fn from(plan: &Plan) -> String {
     let rounded = |x: f64| (100.0 * x).round() / 100.0;
     let mut text = match (plan.objective, &plan.law) {
-        (Objective::Stress(exponent), _) => return format!("weights δ^-{}", rounded(exponent)),
+        (Objective::Distances(_), _) => {
+            return plan
+                .stress_exponent
+                .map_or_else(String::new, |exponent| format!("weights δ^-{}", rounded(exponent)));
+        }
         (_, Law::Perplexity(perplexity)) => format!("perplexity {}", rounded(*perplexity)),
         (_, Law::Multiscale(perplexities)) => {
             let all: Vec<String> = perplexities.iter().map(|&p| rounded(p).to_string()).collect();

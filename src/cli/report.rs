@@ -187,13 +187,13 @@ impl<'a> Report<'a> {
             kl: outcome.field.as_ref().and_then(|field| field.kl),
             stress: done
                 .estimate
-                .map(|estimate| estimate.stress)
-                .or_else(|| objective.filter(|_| plan.stress_exponent.is_some())),
+                .map(|estimate| estimate.objective)
+                .or_else(|| objective.filter(|_| plan.kernel.is_none())),
             stress_estimate: done.estimate.map(|estimate| StressEstimate {
                 pairs: estimate.pairs,
                 law: "uniform over all pairs, with replacement; ratio of sums",
-                low: estimate.stress - 1.96 * estimate.error,
-                high: estimate.stress + 1.96 * estimate.error,
+                low: estimate.objective - 1.96 * estimate.error,
+                high: estimate.objective + 1.96 * estimate.error,
             }),
             trace: readings(&outcome.trace),
             seconds: Times {

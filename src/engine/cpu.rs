@@ -9,9 +9,9 @@ use crate::field::{Account, FieldSums, Method, force_error, lanes};
 use crate::kernel::{Similarity, Student};
 use crate::objective::attraction::attraction_into;
 use crate::objective::dense::{Row, partition, push_into};
+use crate::objective::distances::{self, Misfit};
 use crate::objective::gather::Gathered;
 use crate::objective::loss::{cross, entropy, forward_kl};
-use crate::objective::stress::{Misfit, pull_into, stress};
 use crate::objective::{Goal, Neighbour, Normalization};
 use crate::optimizer::Phase;
 use crate::optimizer::step::{State, step};
@@ -57,7 +57,7 @@ enum Field<T: Real> {
     /// All pairs of any other neighbour method.
     Dense(Vec<Row<T>>),
     /// All pairs of a distance method.
-    Stress(Vec<Misfit<T>>),
+    Distances(Vec<Misfit<T>>),
 }
 
 impl<'a, T: Real> Cpu<'a, T> {
@@ -75,7 +75,7 @@ impl<'a, T: Real> Cpu<'a, T> {
             Similarity::Gaussian => Mesh::new(mesh::Gaussian, dims, resolution, MESH_BYTES),
         };
         let field = match (&goal, field) {
-            (Goal::Stress { .. }, _) => Field::Stress(Vec::new()),
+            (Goal::Distances { .. }, _) => Field::Distances(Vec::new()),
             (Goal::Neighbour { method, .. }, Method::Mesh(resolution)) => {
                 let mesh = mesh(method.kernel, resolution);
                 match method.normalization {
@@ -96,7 +96,7 @@ impl<'a, T: Real> Cpu<'a, T> {
                     Normalization::Row => row_entropy,
                 },
             }),
-            Goal::Stress { .. } => None,
+            Goal::Distances { .. } => None,
         };
         Cpu {
             goal,
@@ -143,12 +143,12 @@ impl<'a, T: Real> Cpu<'a, T> {
                     push_into(points, kernel, &method, reference, rows, force);
                 });
             }
-            (Field::Stress(rows), Goal::Stress { exponent, delta }) => {
-                *rows = pull_into(points, delta, exponent, force);
+            (Field::Distances(rows), Goal::Distances { method, delta }) => {
+                *rows = method.pull_into(points, delta, force);
             }
             _ => unreachable!("a field is made for its goal"),
         }
-        // The pushes of rows, of the dense pass and of stress are the gradient's own: with weights of 1, N / Z is 1.
+        // The pushes of rows, of the dense pass and of distances are the gradient's own: with weights of 1, N / Z is 1.
         Ok(total(points, self.sums.weight.view()))
     }
 
@@ -157,8 +157,8 @@ impl<'a, T: Real> Cpu<'a, T> {
         let n = self.state.points.nrows();
         let Goal::Neighbour { method, reference, .. } = self.goal else {
             self.field(1.0)?;
-            let Field::Stress(rows) = &self.field else { unreachable!("a field is made for its goal") };
-            return Ok((stress(rows), None));
+            let Field::Distances(rows) = &self.field else { unreachable!("a field is made for its goal") };
+            return Ok((distances::objective(rows), None));
         };
         let mean = |values: &mut dyn Iterator<Item = T>| values.map(Real::wide).sum::<f64>() / n as f64;
         let points = self.state.points.view();

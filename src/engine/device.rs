@@ -10,9 +10,9 @@ use crate::field::{Account, Method, force_error};
 use crate::gpu::{Batch, Buffer, DISPATCH_SECONDS, Gpu, Pace, SUBMIT_SECONDS};
 use crate::objective::attraction::AttractionPass;
 use crate::objective::dense::{DensePass, Row};
+use crate::objective::distances::{self, DistancesPass};
 use crate::objective::edges::Edges;
 use crate::objective::loss::{LossPass, entropy, forward_kl};
-use crate::objective::stress::{StressPass, stress};
 use crate::objective::{Goal, Neighbour, Normalization};
 use crate::optimizer::Phase;
 use crate::optimizer::step::{State, StepPass};
@@ -31,14 +31,14 @@ enum Field {
     Exact(ExactField),
     Mesh(Box<MeshField>),
     Dense(Box<DensePass>),
-    Stress(Box<StressPass>),
+    Distances(Box<DistancesPass>),
 }
 
 impl Field {
     fn new(gpu: &Gpu, points: &Buffer<f32>, n: usize, dims: usize, goal: &Goal<f32>, field: Method) -> Result<Field> {
         Ok(match (goal, field) {
-            (Goal::Stress { exponent, delta }, _) => {
-                Field::Stress(Box::new(StressPass::new(gpu, dims, delta, *exponent)?))
+            (Goal::Distances { method, delta }, _) => {
+                Field::Distances(Box::new(DistancesPass::new(gpu, dims, delta, method)?))
             }
             (Goal::Neighbour { method, .. }, Method::Mesh(resolution)) => {
                 Field::Mesh(Box::new(MeshField::new(gpu, points, n, dims, resolution, method.kernel)?))
@@ -56,7 +56,7 @@ impl Field {
             Field::Exact(field) => (&field.sums, field.segments),
             Field::Mesh(field) => (&field.sums, 1),
             Field::Dense(pass) => (&pass.sums, pass.segments()),
-            Field::Stress(pass) => (&pass.sums, pass.segments()),
+            Field::Distances(pass) => (&pass.sums, pass.segments()),
         }
     }
 
@@ -64,7 +64,7 @@ impl Field {
     fn grid(&self) -> Option<([usize; 3], f64)> {
         match self {
             Field::Mesh(field) => field.shape().map(|shape| (shape.fine.size, shape.fine.h)),
-            Field::Exact(_) | Field::Dense(_) | Field::Stress(_) => None,
+            Field::Exact(_) | Field::Dense(_) | Field::Distances(_) => None,
         }
     }
 
@@ -74,7 +74,7 @@ impl Field {
             Field::Exact(_) => (n as f64).powi(2),
             Field::Mesh(field) => field.work(),
             Field::Dense(pass) => pass.pairs(),
-            Field::Stress(pass) => pass.pairs(),
+            Field::Distances(pass) => pass.pairs(),
         }
     }
 
@@ -82,7 +82,7 @@ impl Field {
     fn lasts(&self) -> usize {
         match self {
             Field::Mesh(field) => field.lasts(),
-            Field::Exact(_) | Field::Dense(_) | Field::Stress(_) => usize::MAX,
+            Field::Exact(_) | Field::Dense(_) | Field::Distances(_) => usize::MAX,
         }
     }
 
@@ -91,7 +91,7 @@ impl Field {
             Field::Exact(field) => field.record(batch, pace),
             Field::Mesh(field) => field.record(batch, pace),
             Field::Dense(pass) => pass.record(batch, pace),
-            Field::Stress(pass) => pass.record(batch, pace),
+            Field::Distances(pass) => pass.record(batch, pace),
         }
     }
 
@@ -99,7 +99,7 @@ impl Field {
     fn settle(&mut self, gpu: &Gpu, points: &Buffer<f32>, recorded: usize) -> Result<usize> {
         match self {
             Field::Mesh(field) => field.settle(gpu, points),
-            Field::Exact(_) | Field::Dense(_) | Field::Stress(_) => gpu.wait().map(|()| recorded),
+            Field::Exact(_) | Field::Dense(_) | Field::Distances(_) => gpu.wait().map(|()| recorded),
         }
     }
 }
@@ -139,7 +139,7 @@ impl<'a> Device<'a> {
         let state = State::at_rest(start);
         let points = gpu.upload_map("map", state.points.view())?;
         let attraction = match goal {
-            Goal::Stress { .. } => None,
+            Goal::Distances { .. } => None,
             Goal::Neighbour { method, affinities, row_entropy, .. } => Some(Attraction {
                 method,
                 entropy: match method.normalization {
@@ -187,7 +187,7 @@ impl<'a> Device<'a> {
         match &mut self.field {
             Field::Exact(field) => field.split(self.gpu, &exact::SHADERS[self.dims - 2], &self.points, rows)?,
             Field::Dense(pass) => pass.split(self.gpu, &self.points, pairs)?,
-            Field::Stress(pass) => pass.split(self.gpu, &self.points, pairs)?,
+            Field::Distances(pass) => pass.split(self.gpu, &self.points, pairs)?,
             Field::Mesh(_) => {}
         }
         if let Some(Attraction { method, edges, pass, loss, .. }) = &mut self.attraction {
@@ -233,11 +233,11 @@ impl<'a> Device<'a> {
                 known
             }
             (None, field) => {
-                let Field::Stress(pass) = field else { unreachable!("a field is made for its goal") };
+                let Field::Distances(pass) = field else { unreachable!("a field is made for its goal") };
                 let mut batch = self.gpu.batch();
                 pass.record(&mut batch, &self.pace)?;
                 batch.run()?;
-                return Ok((stress(&pass.read(self.gpu)?), None));
+                return Ok((distances::objective(&pass.read(self.gpu)?), None));
             }
         };
         let (log_z, reverse) = match &self.field {

@@ -53,15 +53,15 @@
 //! [`field`](crate::field); [`dense`] has all pairs of every member. Affinities are stored as N p_ij, so sums are N times their
 //! formula, and every driver gives N/4 ∂C/∂y.
 //!
-//! **Distance family**: [`stress`].
+//! **Distance family**: [`distances`].
 
 pub mod attraction;
 pub mod dense;
 pub mod dissimilarity;
+pub mod distances;
 pub mod edges;
 pub mod gather;
 pub mod loss;
-pub mod stress;
 pub mod tiles;
 
 pub use loss::{entropy, forward_kl};
@@ -70,6 +70,7 @@ use crate::data::Affinities;
 use crate::kernel::Similarity;
 use dense::Reference;
 use dissimilarity::Dissimilarities;
+use distances::Distances;
 
 /// What q sums to 1 over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,8 +108,8 @@ impl Neighbour {
 pub enum Objective {
     /// A divergence of the map's q from p.
     Neighbour(Neighbour),
-    /// stress_r, of this exponent r.
-    Stress(f64),
+    /// A misfit of the map's distances.
+    Distances(Distances),
 }
 
 /// A named objective.
@@ -129,7 +130,12 @@ const fn neighbour(kernel: Similarity, normalization: Normalization, lambda: f64
 }
 
 /// Every named objective, in the order in which help lists them.
-pub const METHODS: &[Method] = &[
+pub fn methods() -> impl Iterator<Item = &'static Method> {
+    NEIGHBOURS.iter().chain(distances::METHODS.iter().copied().flatten())
+}
+
+/// The named members of the neighbour family; the first is the default.
+pub const NEIGHBOURS: &[Method] = &[
     Method {
         name: "tsne",
         what: "t-SNE: Student's kernel, all pairs, forward divergence",
@@ -160,18 +166,6 @@ pub const METHODS: &[Method] = &[
         title: "t-NeRV",
         objective: neighbour(Similarity::Student(1.0), Normalization::Global, 0.5),
     },
-    Method {
-        name: "mds",
-        what: "metric MDS: squared differences of distances",
-        title: "metric MDS",
-        objective: Objective::Stress(0.0),
-    },
-    Method {
-        name: "sammon",
-        what: "Sammon's map: squared differences over the input's distances",
-        title: "Sammon's map",
-        objective: Objective::Stress(1.0),
-    },
 ];
 
 /// What a descent minimises, with the input's side of it.
@@ -188,10 +182,10 @@ pub enum Goal<'a, T> {
         /// log p on all pairs, where λ < 1.
         reference: Option<&'a Reference<T>>,
     },
-    /// Stress.
-    Stress {
-        /// r.
-        exponent: f64,
+    /// A misfit of distances.
+    Distances {
+        /// Which.
+        method: Distances,
         /// δ².
         delta: &'a Dissimilarities<T>,
     },

@@ -37,8 +37,8 @@ params! {
         pub by_rows: u32,
         /// Of Student's kernel.
         pub alpha: f32,
-        /// Of the stress.
-        pub exponent: f32,
+        /// Of an objective of distances.
+        pub parameter: f32,
         /// Of the pairs that were drawn.
         pub seed: u32,
     }

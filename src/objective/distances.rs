@@ -1,30 +1,26 @@
-//! The distance family: how far map distances d are from input distances δ.
+//! The distance family: how far map distances d are from input distances δ, a sum over all pairs.
 //!
 //! ```text
-//! stress_r = Σ_{i<j} δ_ij^(−r) (δ_ij − d_ij)² / Σ_{i<j} δ_ij^(2−r)
+//! C = Σ_{i<j} misfit(d_ij, δ_ij) / Σ_{i<j} size(δ_ij)
 //! ```
 //!
-//! r = 0 is metric MDS (raw stress over Σ δ²), r = 1 Sammon's map (Sammon 1969, equation 1), r = 2 elastic scaling (McGee
-//! 1966). Unlike Kruskal's stress-1 it has no root, and δ in its denominator.
-//!
-//! With w = δ^(−r), the gradient over twice the sum of weights,
+//! What one pair adds is a [`PairLoss`]: a file in the folder of this name, with its twin, and a line in the list of forms below. This file has what all of
+//! them share: with `pull` the factor on y_i − y_j in half the slope of a pair's misfit, and `weight` a curvature that bounds it,
 //!
 //! ```text
-//! force_i = −Σ_j w_ij (1 − δ_ij/d_ij) (y_i − y_j) / Σ_j w_ij
+//! force_i = −Σ_j pull_ij (y_i − y_j) / Σ_j weight_ij
 //! ```
 //!
-//! is for r = 0 the step of SMACOF, which minimises a quadratic that touches the stress from above (de Leeuw 1977; Guttman's transform), so
-//! a step of this length never raises it; for r > 0 it is the same with the diagonal of the quadratic in place of the whole.
+//! is a step that needs no learning rate.
 //!
 //! Where there are too many pairs, each point has a sample of them, drawn uniformly. A map fits its own sample better than the
-//! rest, so the last iterations draw a new one each, with shrinking steps; the stress that is reported in the end is an
-//! [`estimate`] from yet other pairs.
-//!
-//! Pairs at δ = 0 have weight 0 in both sums where r > 0, and keep weight 1 where r = 0; pairs with δ = NaN are left out.
+//! rest, so the last iterations draw a new one each, with shrinking steps; the objective that is reported in the end is an
+//! [`estimate`] from yet other pairs. Pairs with δ = NaN are left out of every sum.
 
+use super::Method;
 use super::dissimilarity::{Dissimilarities, partner};
 use super::tiles::{TileParams, Tiles};
-use crate::gpu::{Batch, Bindable, Buffer, Call, Gpu, Pace, Params, Shader};
+use crate::gpu::{Batch, Bindable, Buffer, Call, Gpu, Pace, Params, Part, Shader};
 use crate::init::Normal;
 use crate::knn::Metric;
 use crate::real::{Real, sum_in_lanes, vectorized};
@@ -41,41 +37,135 @@ pub struct Misfit<T> {
     pub size: T,
 }
 
-/// One pair, as its squared distances and r give it.
+/// What one pair adds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pair<T> {
-    /// The factor on y_i − y_j: w (1 − δ/d); 0 where d = 0.
+    /// The factor on y_i − y_j in half the misfit's slope: ∂misfit/∂D, D = d²; 0 where d = 0.
     pub pull: T,
-    /// w.
+    /// A curvature of half the misfit.
     pub weight: T,
-    /// w (δ − d)².
+    /// What the objective adds up.
     pub misfit: T,
-    /// w δ².
+    /// What it is measured against: no function of the map.
     pub size: T,
 }
 
-/// The pair function: D = d², δ² and r.
-#[inline(always)]
-pub fn pair<T: Real>(d2: T, delta2: T, exponent: T) -> Pair<T> {
-    let (zero, one) = (T::of(0.0), T::of(1.0));
-    let known = delta2 >= zero && (delta2 > zero || exponent == zero);
-    let delta2 = if known { delta2 } else { zero };
-    let (d, delta) = (d2.root(), delta2.root());
-    let power = if exponent == zero {
-        one
-    } else if exponent == one {
-        one / delta
-    } else {
-        (T::of(-0.5) * exponent * delta2.log()).exponential()
-    };
-    let weight = if known { power } else { zero };
-    let miss = delta - d;
-    let pull = if d2 > zero { weight - weight * delta / d } else { zero };
-    Pair { pull, weight, misfit: weight * miss * miss, size: weight * delta2 }
+/// An objective of distances, as a function of one pair.
+pub trait PairLoss: Copy + Send + Sync {
+    /// The twin: `fn pair(d2: f32, delta2: f32) -> Pair`, which may read `params.parameter`.
+    const PART: Part;
+    /// The names under which it is known.
+    const METHODS: &'static [Method];
+    /// With this parameter; one that has no need of it takes no notice.
+    fn new(parameter: f64) -> Self;
+    /// One pair by D = d² and δ² ≥ 0.
+    fn pair<T: Real>(self, d2: T, delta2: T) -> Pair<T>;
 }
 
-/// The stress that rows add up to, in `f64`.
-pub fn stress<T: Real>(rows: &[Misfit<T>]) -> f64 {
+/// Lists the [`PairLoss`]es in `src/objective/distances/`; everything else derives from this list.
+macro_rules! forms {
+    ($($module:ident::$Loss:ident),* $(,)?) => {
+        $(pub mod $module;)*
+
+        /// Which [`PairLoss`].
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Form {
+            $(#[doc = concat!("[`", stringify!($module), "`].")] $Loss),*
+        }
+
+        /// The names of each form, in the order of the list.
+        pub const METHODS: &[&[Method]] = &[$(<$module::$Loss as PairLoss>::METHODS),*];
+
+        /// The twin of each form in 2 and in 3 dimensions.
+        pub const SHADERS: &[[Shader; 2]] = &[$([
+            shader!("lib/point2.wgsl", $module::$Loss),
+            shader!("lib/point3.wgsl", $module::$Loss),
+        ]),*];
+
+        impl Distances {
+            /// What one pair adds, by D = d² and δ².
+            pub fn pair<T: Real>(&self, d2: T, delta2: T) -> Pair<T> {
+                match self.form {
+                    $(Form::$Loss => known($module::$Loss::new(self.parameter), d2, delta2)),*
+                }
+            }
+
+            /// `force`, `[N, d]`, and every row's misfit, of a map `[N, d]` in 2 or 3 dimensions. O(N²), or O(NK) of K sampled
+            /// pairs a point; the result does not depend on the number of threads.
+            pub fn pull_into<T: Real>(
+                &self,
+                map: ArrayView2<T>,
+                delta: &Dissimilarities<T>,
+                force: &mut Array2<T>,
+            ) -> Vec<Misfit<T>> {
+                match (self.form, map.ncols()) {
+                    $(
+                        (Form::$Loss, 2) => {
+                            in_dims::<T, _, 2>(map, delta, $module::$Loss::new(self.parameter), force)
+                        }
+                        (Form::$Loss, _) => {
+                            in_dims::<T, _, 3>(map, delta, $module::$Loss::new(self.parameter), force)
+                        }
+                    )*
+                }
+            }
+        }
+    };
+}
+
+macro_rules! shader {
+    ($point:literal, $Loss:ty) => {
+        Shader {
+            parts: &[
+                wgsl!("lib/dispatch.wgsl"),
+                wgsl!($point),
+                wgsl!("lib/dissimilarity.wgsl"),
+                wgsl!("lib/pair.wgsl"),
+                <$Loss as PairLoss>::PART,
+                wgsl!("objective/distances.wgsl"),
+            ],
+            params: TileParams::STRUCTURE,
+        }
+    };
+}
+
+forms! {
+    stress::Stress,
+}
+
+/// A member of the distance family.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Distances {
+    /// What a pair adds.
+    pub form: Form,
+    /// Its parameter.
+    pub parameter: f64,
+}
+
+impl Distances {
+    /// stress_r, of this exponent r.
+    pub const fn stress(exponent: f64) -> Distances {
+        Distances { form: Form::Stress, parameter: exponent }
+    }
+}
+
+/// A pair, or nothing where δ² is not known.
+#[inline(always)]
+fn known<T: Real, L: PairLoss>(loss: L, d2: T, delta2: T) -> Pair<T> {
+    let zero = T::of(0.0);
+    let is_known = delta2 >= zero;
+    let pair = loss.pair(d2, if is_known { delta2 } else { zero });
+    let or_none = |x: T| if is_known { x } else { zero };
+    Pair {
+        pull: or_none(pair.pull),
+        weight: or_none(pair.weight),
+        misfit: or_none(pair.misfit),
+        size: or_none(pair.size),
+    }
+}
+
+/// The objective that rows add up to, in `f64`.
+pub fn objective<T: Real>(rows: &[Misfit<T>]) -> f64 {
     let (misfit, size) =
         rows.iter().fold((0.0, 0.0), |sums, row| (sums.0 + row.misfit.wide(), sums.1 + row.size.wide()));
     if size > 0.0 { misfit / size } else { 0.0 }
@@ -87,25 +177,11 @@ const BLOCK: usize = 512;
 /// Rows that a task computes at a time.
 const TASK_ROWS: usize = 16;
 
-/// `force`, `[N, d]`, and every row's misfit, of a map `[N, d]` in 2 or 3 dimensions. O(N²), or O(NK) of K sampled pairs a point; the result does not depend on the
-/// number of threads.
-pub fn pull_into<T: Real>(
-    map: ArrayView2<T>,
-    delta: &Dissimilarities<T>,
-    exponent: f64,
-    force: &mut Array2<T>,
-) -> Vec<Misfit<T>> {
-    match map.ncols() {
-        2 => in_dims::<T, 2>(map, delta, exponent, force),
-        _ => in_dims::<T, 3>(map, delta, exponent, force),
-    }
-}
-
-/// The stress of a map, estimated from pairs drawn uniformly with replacement, none of them one that was descended.
+/// The objective of a map, estimated from pairs drawn uniformly with replacement, none of them one that was descended.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Estimate {
-    /// Σ w (δ − d)² / Σ w δ² over the pairs drawn: a ratio estimator.
-    pub stress: f64,
+    /// Σ misfit / Σ size over the pairs drawn: a ratio estimator.
+    pub objective: f64,
     /// Its standard error, √Σ (a − R b)² / Σ b of the ratio R of sums of a and b.
     pub error: f64,
     /// How many pairs.
@@ -115,8 +191,14 @@ pub struct Estimate {
 /// Pairs that an estimate draws; each takes 32 bytes while it is made.
 pub const ESTIMATED_PAIRS: usize = 1_000_000;
 
-/// Estimates the stress of `map` `[N, d]` of `points` `[N, M]`, [prepared](Metric::prepare) for the metric.
-pub fn estimate(points: ArrayView2<f32>, metric: Metric, exponent: f64, map: ArrayView2<f32>, seed: u64) -> Estimate {
+/// Estimates the objective of `map` `[N, d]` of `points` `[N, M]`, [prepared](Metric::prepare) for the metric.
+pub fn estimate(
+    points: ArrayView2<f32>,
+    metric: Metric,
+    distances: &Distances,
+    map: ArrayView2<f32>,
+    seed: u64,
+) -> Estimate {
     let n = points.nrows();
     // A stream of its own, far from those of starts.
     let mut draws = Normal::new(seed, 1 << 40);
@@ -133,20 +215,20 @@ pub fn estimate(points: ArrayView2<f32>, metric: Metric, exponent: f64, map: Arr
     let terms: Vec<(f64, f64)> = pairs
         .par_iter()
         .map(|&(i, j)| {
-            let pair = pair(squared(map, i, j), metric.squared(squared(points, i, j)), exponent);
+            let pair = distances.pair(squared(map, i, j), metric.squared(squared(points, i, j)));
             (pair.misfit, pair.size)
         })
         .collect();
     let (misfit, size) = terms.iter().fold((0.0, 0.0), |sums, term| (sums.0 + term.0, sums.1 + term.1));
-    let stress = if size > 0.0 { misfit / size } else { 0.0 };
-    let squares: f64 = terms.iter().map(|term| (term.0 - stress * term.1).powi(2)).sum();
-    Estimate { stress, error: if size > 0.0 { squares.sqrt() / size } else { 0.0 }, pairs: ESTIMATED_PAIRS }
+    let objective = if size > 0.0 { misfit / size } else { 0.0 };
+    let squares: f64 = terms.iter().map(|term| (term.0 - objective * term.1).powi(2)).sum();
+    Estimate { objective, error: if size > 0.0 { squares.sqrt() / size } else { 0.0 }, pairs: ESTIMATED_PAIRS }
 }
 
-fn in_dims<T: Real, const D: usize>(
+fn in_dims<T: Real, L: PairLoss, const D: usize>(
     map: ArrayView2<T>,
     delta: &Dissimilarities<T>,
-    exponent: f64,
+    loss: L,
     force: &mut Array2<T>,
 ) -> Vec<Misfit<T>> {
     let columns: [Vec<T>; D] = std::array::from_fn(|c| map.column(c).to_vec());
@@ -161,12 +243,12 @@ fn in_dims<T: Real, const D: usize>(
                 #[inline(always)]
                 || {
                     for (r, (force, row)) in forces.iter_mut().zip(rows).enumerate() {
-                        let (i, exponent) = (task * TASK_ROWS + r, T::of(exponent));
+                        let i = task * TASK_ROWS + r;
                         (*force, *row) = match delta {
                             Dissimilarities::Sampled { d2, seed } => {
-                                one_sample(i, &columns, (d2, *seed), exponent, scratch)
+                                one_sample(i, &columns, (d2, *seed), loss, scratch)
                             }
-                            _ => one_row(i, &columns, delta, exponent, scratch),
+                            _ => one_row(i, &columns, delta, loss, scratch),
                         };
                     }
                 },
@@ -178,11 +260,11 @@ fn in_dims<T: Real, const D: usize>(
 
 /// [`one_row`] over the pairs that were drawn for it.
 #[inline(always)]
-fn one_sample<T: Real, const D: usize>(
+fn one_sample<T: Real, L: PairLoss, const D: usize>(
     i: usize,
     columns: &[Vec<T>; D],
     (delta, seed): (&Array2<T>, u32),
-    exponent: T,
+    loss: L,
     scratch: &mut [[T; BLOCK]; 5],
 ) -> ([T; D], Misfit<T>) {
     let zero = T::of(0.0);
@@ -201,7 +283,7 @@ fn one_sample<T: Real, const D: usize>(
             misfits[k] = delta[[first + k, i]];
         }
         for k in 0..length {
-            let pair = pair(d2[k], misfits[k], exponent);
+            let pair = known(loss, d2[k], misfits[k]);
             (pulls[k], weights[k], misfits[k], sizes[k]) = (pair.pull, pair.weight, pair.misfit, pair.size);
         }
         for k in 0..length {
@@ -220,11 +302,11 @@ fn one_sample<T: Real, const D: usize>(
 }
 
 #[inline(always)]
-fn one_row<T: Real, const D: usize>(
+fn one_row<T: Real, L: PairLoss, const D: usize>(
     i: usize,
     columns: &[Vec<T>; D],
     delta: &Dissimilarities<T>,
-    exponent: T,
+    loss: L,
     scratch: &mut [[T; BLOCK]; 5],
 ) -> ([T; D], Misfit<T>) {
     let zero = T::of(0.0);
@@ -241,7 +323,7 @@ fn one_row<T: Real, const D: usize>(
                 let difference = y_i[c] - columns[c][first + j];
                 d2 += difference * difference;
             }
-            let pair = pair(d2, delta[j], exponent);
+            let pair = known(loss, d2, delta[j]);
             (pulls[j], weights[j], misfits[j], sizes[j]) = (pair.pull, pair.weight, pair.misfit, pair.size);
         }
         if (first..first + length).contains(&i) {
@@ -262,25 +344,8 @@ fn one_row<T: Real, const D: usize>(
     (force.map(|sum| scale * sum), row)
 }
 
-macro_rules! shader {
-    ($point:literal) => {
-        Shader {
-            parts: &[
-                wgsl!("lib/dispatch.wgsl"),
-                wgsl!($point),
-                wgsl!("lib/dissimilarity.wgsl"),
-                wgsl!("objective/stress.wgsl"),
-            ],
-            params: TileParams::STRUCTURE,
-        }
-    };
-}
-
-/// The twin in 2 and in 3 dimensions.
-pub const SHADERS: [Shader; 2] = [shader!("lib/point2.wgsl"), shader!("lib/point3.wgsl")];
-
-/// The stress and its force for a map that lies on the device.
-pub struct StressPass {
+/// The objective and its force for a map that lies on the device.
+pub struct DistancesPass {
     n: usize,
     shader: &'static Shader,
     params: TileParams,
@@ -293,20 +358,20 @@ pub struct StressPass {
     finish: Option<Call>,
 }
 
-impl StressPass {
-    /// For `n` points; call [`StressPass::split`] before the first [`StressPass::record`].
+impl DistancesPass {
+    /// For `n` points; call [`DistancesPass::split`] before the first [`DistancesPass::record`].
     ///
     /// # Errors
     /// As for [`Tiles::upload`].
-    pub fn new(gpu: &Gpu, dims: usize, delta: &Dissimilarities<f32>, exponent: f64) -> Result<StressPass> {
+    pub fn new(gpu: &Gpu, dims: usize, delta: &Dissimilarities<f32>, distances: &Distances) -> Result<DistancesPass> {
         let n = delta.len();
         let tiles = Tiles::upload(gpu, Some(delta), n)?;
-        Ok(StressPass {
+        Ok(DistancesPass {
             n,
-            shader: &SHADERS[dims - 2],
-            params: TileParams { exponent: exponent as f32, ..tiles.template() },
+            shader: &SHADERS[distances.form as usize][dims - 2],
+            params: TileParams { parameter: distances.parameter as f32, ..tiles.template() },
             sampled: matches!(delta, Dissimilarities::Sampled { .. }),
-            sums: gpu.zeros("stress forces", tiles.segments() * n)?,
+            sums: gpu.zeros("forces of distances", tiles.segments() * n)?,
             misfits: gpu.zeros("misfits", tiles.segments() * n)?,
             tiles,
             pull: Vec::new(),

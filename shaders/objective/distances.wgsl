@@ -1,7 +1,7 @@
-// The distance family, all pairs: twin of src/objective/stress.rs.
+// The distance family, all pairs: twin of src/objective/distances.rs. What a pair adds is the part before this one.
 //
-//   force_i = - sum over j of w (1 - delta/d) (y_i - y_j) / sum over j of w,   w = delta^-r
-//   misfit_i = sum over j of w (delta - d)^2,   size_i = sum over j of w delta^2
+//   force_i = - sum over j of pull (y_i - y_j) / sum over j of weight
+//   misfit_i = sum over j of misfit,   size_i = sum over j of size
 //
 // `pull` and `pull_sampled` sum a segment of columns, one invocation a point i; `finish` joins the segments of each row. Cost: N^2 pairs of some
 // 20 operations and three roots or so, and the dissimilarity of each pair.
@@ -16,34 +16,12 @@ const TILE = 128u;
 
 var<workgroup> tile: array<Stored, TILE>;
 
-struct Pair {
-    pull: f32,    // the factor on y_i - y_j
-    weight: f32,
-    misfit: f32,
-    size: f32,
-}
-
-// The pair function: squared distances in the map and in the input.
-fn pair(d2: f32, delta2: f32) -> Pair {
-    // NaN compares as nothing; some drivers take it for 0, so the host sends unknown distances as -1.
-    let known = delta2 > 0.0 || (delta2 == 0.0 && params.exponent == 0.0);
-    if (!known) {
+// The pair, or nothing where its dissimilarity is not known: some drivers take NaN for 0, so the host sends -1.
+fn known(d2: f32, delta2: f32) -> Pair {
+    if (delta2 < 0.0) {
         return Pair(0.0, 0.0, 0.0, 0.0);
     }
-    let d = sqrt(d2);
-    let delta = sqrt(delta2);
-    var weight = 1.0;
-    if (params.exponent == 1.0) {
-        weight = 1.0 / delta;
-    } else if (params.exponent != 0.0) {
-        weight = exp(-0.5 * params.exponent * log(delta2));
-    }
-    let miss = delta - d;
-    var pull = 0.0;
-    if (d2 > 0.0) {
-        pull = weight - weight * delta / d;
-    }
-    return Pair(pull, weight, weight * miss * miss, weight * delta2);
+    return pair(d2, delta2);
 }
 
 @compute @workgroup_size(TILE)
@@ -75,7 +53,7 @@ fn pull(
             let j = start + t;
             if (j != i_held) {
                 let difference = y_i - load_point(tile[t]);
-                let pair = pair(dot(difference, difference), dissimilarity(i_held, j));
+                let pair = known(dot(difference, difference), dissimilarity(i_held, j));
                 force += pair.pull * difference;
                 weight += pair.weight;
                 loss += vec2f(pair.misfit, pair.size);
@@ -112,7 +90,7 @@ fn pull_sampled(
     var loss = vec2f();
     for (var k = begin; k < end; k++) {
         let difference = y_i - load_point(points[partner(i, k)]);
-        let pair = pair(dot(difference, difference), reference[(k - params.base) * params.n + i]);
+        let pair = known(dot(difference, difference), reference[(k - params.base) * params.n + i]);
         force += pair.pull * difference;
         weight += pair.weight;
         loss += vec2f(pair.misfit, pair.size);
