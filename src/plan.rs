@@ -619,12 +619,9 @@ fn resolve_objective(settings: &Settings) -> Result<Objective> {
             for (option, given) in of_neighbours {
                 family(option, given, "tsne, ssne, sne, nerv or tnerv")?;
             }
-            match (distances.form, settings.stress_exponent) {
-                (Form::Stress, Some(exponent)) => Ok(Objective::Distances(Distances::stress(exponent))),
-                (_, None) => Ok(method.objective),
-                #[expect(unreachable_patterns, reason = "one form has an exponent, and it may be the only one")]
-                (_, Some(_)) => family("--stress-exponent", true, "mds or sammon").map(|()| method.objective),
-            }
+            let exponent = settings.stress_exponent;
+            family("--stress-exponent", exponent.is_some() && distances.form != Form::Stress, "mds or sammon")?;
+            Ok(exponent.map_or(method.objective, |exponent| Objective::Distances(Distances::stress(exponent))))
         }
     }
 }

@@ -6,6 +6,7 @@ mod common;
 use common::adapters::on_each;
 use nearfield::gpu::Options;
 use nearfield::kernel::Similarity;
+use nearfield::objective::distances::Form;
 use nearfield::objective::{Objective, methods};
 use nearfield::{input, render};
 use serde_json::Value;
@@ -737,7 +738,7 @@ fn a_plan_names_the_axes_of_its_method_and_no_others() {
         let ran = folder.done(&["embed", "good.csv", "--plan", "--method", method.name]);
         let named = axes.map(|axis| planned(&ran.stdout, axis).is_some());
         let wanted = match method.objective {
-            Objective::Distances(_) => [false, false, false, false, true, false, false],
+            Objective::Distances(of) => [false, false, false, false, of.form == Form::Stress, false, false],
             Objective::Neighbour(of) => [true, of.kernel != Similarity::Gaussian, true, true, false, true, true],
         };
         assert_eq!(named, wanted, "{}: {axes:?}\n{}", method.name, ran.stdout);

@@ -921,7 +921,6 @@ const MIXED: [&str; 2] = ["nerv", "tnerv"];
 
 #[test]
 fn every_method_maps_the_digits_well() {
-    assert_eq!(TO_REACH.map(|(name, _)| name).to_vec(), methods().map(|method| method.name).collect::<Vec<_>>());
     reach(&TO_REACH.into_iter().filter(|(name, _)| !MIXED.contains(name)).collect::<Vec<_>>());
 }
 
