@@ -1091,3 +1091,33 @@ mod interrupted {
         assert_eq!(job.end().0, Some(130));
     }
 }
+
+#[test]
+fn a_shepard_diagram_holds_every_pair() {
+    let folder = Folder::new();
+    let job = ["embed", "good.csv", "-o", "map.npy", "--method", "mds", "--picture-size", "300"];
+    folder.done(&[&job[..], &["-o", "map.png", "--shepard", "pairs.csv"]].concat());
+    let text = fs::read_to_string(folder.0.path().join("pairs.csv")).expect("text");
+    let mut lines = text.lines();
+    assert_eq!(lines.next(), Some("i,j,input_distance,map_distance"));
+    let rows: Vec<Vec<f64>> =
+        lines.map(|line| line.split(',').map(|field| field.parse().expect("a number")).collect()).collect();
+    assert_eq!(rows.len(), 40 * 39 / 2);
+    let map = folder.map("map.npy");
+    for row in &rows {
+        let (i, j) = (row[0] as usize, row[1] as usize);
+        let delta = (0..3).map(|m| (value(i, m) - value(j, m)).powi(2)).sum::<f64>().sqrt();
+        let d = (0..2).map(|c| f64::from(map[2 * i + c] - map[2 * j + c]).powi(2)).sum::<f64>().sqrt();
+        assert!((row[2] - delta).abs() <= 1e-5 * delta && (row[3] - d).abs() <= 1e-5 * d, "{row:?}: {delta}, {d}");
+    }
+    folder.done(&[&job[..], &["--shepard", "pairs.png"]].concat());
+    let size = |name: &str| image::image_dimensions(folder.0.path().join(name)).expect("a picture");
+    assert_eq!(size("pairs.png"), (1000, 780));
+    let (width, height) = size("map.png");
+    assert!(width.max(height) < 480, "{width} by {height}: the plot is 300 wide");
+    folder
+        .refused(&[&job[..], &["--shepard", "pairs.npy"]].concat(), &["pairs.npy: a Shepard diagram is .png or .csv"]);
+    folder.refused(&[&job[..], &["--shepard", "map.npy"]].concat(), &["map.npy"]);
+    let small = ["embed", "good.csv", "-o", "new.png", "--picture-size", "10"];
+    folder.refused(&small, &["--picture-size 10", "from 200 to 8000"]);
+}

@@ -16,7 +16,7 @@ use nearfield::knn::{self, Metric};
 use nearfield::objective::loss::cross;
 use nearfield::objective::{entropy, forward_kl};
 use nearfield::plan::{Field, Plan, Settings, Shape};
-use nearfield::{affinity, score};
+use nearfield::{affinity, input, score};
 
 /// The exact gradients of openTSNE's optimiser reach 0.741, openTSNE itself 0.756 (assets/golden/README.md).
 const LARGEST_KL: f64 = 0.748;
@@ -124,4 +124,32 @@ fn maps_in_three_dimensions_are_better_ones() {
         let on_gpu = kl(3, Some(gpu));
         assert!((deep - on_gpu).abs() <= 0.03 * deep, "3-D: CPU {deep}, {} {on_gpu}", gpu.adapter().name);
     });
+}
+
+/// How many objects' 72 views lie one after the other on a closed curve: no gap between successive ones, the last and the first
+/// among them, is wider than a fifth of the curve.
+fn rings(map: &Array2<f32>, order: impl Fn(usize) -> usize) -> usize {
+    let apart = |a: usize, b: usize| (map[[a, 0]] - map[[b, 0]]).hypot(map[[a, 1]] - map[[b, 1]]);
+    let closed = |object: &usize| {
+        let view = |turn: usize| 72 * object + order(turn % 72);
+        let widest = (0..72).map(|turn| apart(view(turn), view(turn + 1))).fold(0.0, f32::max);
+        let diameter = (0..72 * 72).map(|pair| apart(view(pair / 72), view(pair % 72))).fold(0.0, f32::max);
+        widest <= 0.2 * diameter
+    };
+    (0..map.nrows() / 72).filter(closed).count()
+}
+
+#[test]
+fn turning_objects_close_rings() {
+    let data = input::read(&input::Request::new("sample:turntable")).expect("it is shipped");
+    let (n, input_dims) = data.points.dim();
+    assert_eq!((n, input_dims), (20 * 72, 32 * 32));
+    let settings = Settings { perplexity: vec![6.0], ..Settings::default() };
+    let plan = Plan::resolve(&settings, Shape { name: &data.name, n, input_dims }, None).expect("sound");
+    let done = job::run(&plan, &settings, &data, Given::default(), Backend::Cpu, &mut |_| true).expect("a map");
+    let map = done.outcome.embedding.points;
+    // All of them did on the machine that this was written on; where arithmetic differs one or another may tear.
+    let closed = rings(&map, |turn| turn);
+    assert!(closed >= 16, "{closed} of 20 objects close a ring");
+    assert_eq!(rings(&map, |turn| turn * 29 % 72), 0, "views in another order lie on no curve");
 }

@@ -66,6 +66,16 @@ pub struct Embed {
     #[arg(long, value_name = "K", value_parser = parse_clusters, conflicts_with = "labels")]
     pub clusters: Option<usize>,
 
+    /// Draw the map's distances against the input's (Shepard's diagram): .png, or .csv with a line a pair.
+    ///
+    /// Of all pairs, or of two million drawn from them; distances of the input as it was read.
+    #[arg(long, value_name = "FILE")]
+    pub shepard: Option<PathBuf>,
+
+    /// Longer side of a picture's plot in pixels, 200 to 8000 [default: 1200 to 4000, by the number of points].
+    #[arg(long, value_name = "PIXELS", value_parser = parse_side)]
+    pub picture_size: Option<u32>,
+
     /// Whether the first line of a text table names its columns.
     #[arg(long, value_name = "WHETHER", value_enum, default_value_t = HeaderChoice::Auto)]
     pub header: HeaderChoice,
@@ -440,6 +450,10 @@ pub struct Cluster {
     #[arg(long, value_name = "FOLDER")]
     pub frames: Option<PathBuf>,
 
+    /// Longer side of a picture's plot in pixels, 200 to 8000 [default: 1200 to 4000, by the number of points].
+    #[arg(long, value_name = "PIXELS", value_parser = parse_side)]
+    pub picture_size: Option<u32>,
+
     /// Write what was done as JSON.
     ///
     /// With the settings, the trace of the log-likelihood or of its bound, BIC and ICL, and everything that was said.
@@ -587,6 +601,10 @@ fn parse_seed(text: &str) -> Result<u64, String> {
 
 fn parse_threads(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|count| (1..=1024).contains(count)).ok_or_else(|| "give a number from 1 to 1024".into())
+}
+
+fn parse_side(text: &str) -> Result<u32, String> {
+    text.parse().ok().filter(|side| (200..=8000).contains(side)).ok_or_else(|| "give a number from 200 to 8000".into())
 }
 
 fn parse_restarts(text: &str) -> Result<usize, String> {

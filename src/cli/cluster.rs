@@ -412,7 +412,7 @@ fn write(
                 labels.iter().try_for_each(|label| writeln!(out, "{label}"))
             }),
             "npy" => render::write_array(path, &[n as u64], labels.iter().map(|&label| label as i32)),
-            _ => picture(path, data, fit, settings),
+            _ => picture(path, arguments.picture_size, data, fit, settings),
         });
     }
     if let Some(path) = &arguments.responsibilities {
@@ -422,7 +422,7 @@ fn write(
         written.push(write_json(path, &parameters(fit)));
     }
     if let Some(folder) = &arguments.frames {
-        written.push(frames(folder, data, prepared, settings, gpu, fit));
+        written.push(frames(folder, arguments.picture_size, data, prepared, settings, gpu, fit));
     }
     written.into_iter().collect()
 }
@@ -460,7 +460,7 @@ pub fn classes(labels: Vec<u32>, n_components: usize) -> Labels {
     Labels::Classes { names: (0..n_components).map(|k| k.to_string()).collect(), of: labels }
 }
 
-fn picture(path: &Path, data: &Dataset, fit: &Fit, settings: &Settings) -> Result<()> {
+fn picture(path: &Path, side: Option<u32>, data: &Dataset, fit: &Fit, settings: &Settings) -> Result<()> {
     let portrait = Portrait::new(data.points.view())?;
     let labels = fit.labels();
     let ellipses = portrait.ellipses(&fit.mixture, &labels);
@@ -479,6 +479,7 @@ fn picture(path: &Path, data: &Dataset, fit: &Fit, settings: &Settings) -> Resul
         labels: Some(&classes),
         title: &outputs::title(&data.name),
         caption: &joined(&caption, &portrait.note),
+        side,
     };
     render::write_picture(path, &render::Picture { map, ellipses: &ellipses, legend: true })
 }
@@ -490,6 +491,7 @@ fn joined(caption: &str, note: &str) -> String {
 /// The best start once more, with a picture of every step. All are of one size.
 fn frames(
     folder: &Path,
+    side: Option<u32>,
     data: &Dataset,
     prepared: &Prepared,
     settings: &Settings,
@@ -514,6 +516,7 @@ fn frames(
             labels: Some(&classes),
             title: &outputs::title(&data.name),
             caption: &caption,
+            side,
         };
         let picture = render::Picture { map, ellipses: &ellipses, legend: false };
         render::write_picture(&frame(folder, step.step), &picture)?;

@@ -13,6 +13,7 @@ use crate::knn::Metric;
 use crate::mixture::{self, Fit, Prepared};
 use crate::objective::{Neighbour, Objective};
 use crate::plan::{Affinity, Budget, Plan, Settings, Shape, Start};
+use crate::score::Shepard;
 use crate::{Error, Result, input, render};
 use std::time::Instant;
 
@@ -207,7 +208,8 @@ pub fn run(arguments: &Embed) -> Result<End> {
 fn check_outputs(arguments: &Embed) -> Result<()> {
     arguments.outputs.iter().try_for_each(|path| render::check(path))?;
     arguments.report.iter().try_for_each(|path| render::check_place(path))?;
-    let outputs = arguments.outputs.iter().chain(&arguments.report);
+    arguments.shepard.iter().try_for_each(|path| render::check_shepard(path))?;
+    let outputs = arguments.outputs.iter().chain(&arguments.report).chain(&arguments.shepard);
     outputs::check_distinct(outputs, &[Some(&arguments.input), arguments.labels.as_deref()])
 }
 
@@ -231,9 +233,17 @@ fn write_maps(
         labels: components.as_ref().or(data.labels.as_ref()),
         title: &outputs::title(&data.name),
         caption: &caption(plan, settings, done, clusters),
+        side: arguments.picture_size,
     };
     // One full disk does not keep the map from another.
-    let written: Vec<Result<()>> = arguments.outputs.iter().map(|path| render::write(path, &map)).collect();
+    let mut written: Vec<Result<()>> = arguments.outputs.iter().map(|path| render::write(path, &map)).collect();
+    written.extend(arguments.shepard.iter().map(|path| {
+        let prepared = settings.metric.prepare(data.points.view())?;
+        let shepard = Shepard::new(prepared.view(), settings.metric, map.points, plan.seed)?;
+        let same_units = matches!(plan.objective, Objective::Distances(_));
+        let title = format!("{}: Shepard's diagram", map.title);
+        render::write_shepard(path, &shepard, &title, &caption(plan, settings, done, None), same_units)
+    }));
     written.into_iter().collect()
 }
 
@@ -265,6 +275,7 @@ fn from(plan: &Plan) -> String {
         (Objective::Distances(_), _) => {
             return plan
                 .stress_exponent
+                .filter(|&exponent| exponent != 0.0)
                 .map_or_else(String::new, |exponent| format!("weights δ^-{}", rounded(exponent)));
         }
         (_, Law::Perplexity(perplexity)) => format!("perplexity {}", rounded(*perplexity)),

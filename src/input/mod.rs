@@ -20,6 +20,7 @@ mod table;
 mod labels;
 mod distances;
 mod triples;
+mod turntable;
 
 pub use triples::read_triples;
 
@@ -130,8 +131,15 @@ pub struct Sample {
     pub description: &'static str,
     /// Source and licence.
     pub licence: &'static str,
-    points: (&'static str, &'static [u8]),
-    labels: Option<(&'static str, &'static [u8])>,
+    content: Content,
+}
+
+/// What a sample is made of.
+enum Content {
+    /// Files: a name and its bytes, for the points and for the labels.
+    Files((&'static str, &'static [u8]), Option<(&'static str, &'static [u8])>),
+    /// Points, and a label for each.
+    Made(fn() -> (Array2<f32>, Vec<String>)),
 }
 
 /// Every shipped data set.
@@ -140,15 +148,22 @@ pub const SAMPLES: &[Sample] = &[
         name: "digits",
         description: "1797 handwritten digits of 8×8 pixels, values 0 to 16, labelled 0 to 9",
         licence: "UCI optical recognition of handwritten digits (test part), Alpaydin and Kaynak 1998; CC BY 4.0",
-        points: ("digits.npy", include_bytes!("../../assets/digits.npy")),
-        labels: Some(("digits_labels.npy", include_bytes!("../../assets/digits_labels.npy"))),
+        content: Content::Files(
+            ("digits.npy", include_bytes!("../../assets/digits.npy")),
+            Some(("digits_labels.npy", include_bytes!("../../assets/digits_labels.npy"))),
+        ),
     },
     Sample {
         name: "faithful",
         description: "272 eruptions of the geyser Old Faithful: columns eruptions and waiting, both in minutes; no labels",
         licence: "Azzalini and Bowman 1990, as in R's datasets; facts of observation",
-        points: ("faithful.csv", include_bytes!("../../assets/faithful.csv")),
-        labels: None,
+        content: Content::Files(("faithful.csv", include_bytes!("../../assets/faithful.csv")), None),
+    },
+    Sample {
+        name: "turntable",
+        description: "1440 pictures of 32×32 pixels, values 0 to 255: 20 solid objects in 72 turns of 5°, labelled by object",
+        licence: "drawn by nearfield itself",
+        content: Content::Made(turntable::render),
     },
 ];
 
@@ -166,13 +181,23 @@ struct Parsed {
 /// Errors: a request error, in one line, for everything that can be wrong with the file or its labels; a job error if
 /// the disk fails midway.
 pub fn read(request: &Request) -> Result<Dataset> {
-    let (mut source, shipped) = match sample(request.input)? {
-        Some(sample) => (Source::shipped(request.input, sample.points), sample.labels),
-        None => (Source::open(request.input)?, None),
+    let (source, shipped) = match sample(request.input)?.map(|sample| &sample.content) {
+        Some(&Content::Files(points, labels)) => (Ok(Source::shipped(request.input, points)), labels),
+        Some(Content::Made(make)) => (Err(make), None),
+        None => (Ok(Source::open(request.input)?), None),
     };
-    let parsed = match request.distances {
-        true => distances::read(&mut source, request)?,
-        false => (reader_of(&source)?.read)(&mut source, request)?,
+    let parsed = match (source, request.distances) {
+        (Ok(mut source), true) => distances::read(&mut source, request)?,
+        (Ok(mut source), false) => (reader_of(&source)?.read)(&mut source, request)?,
+        (Err(_), true) => {
+            let cause = "holds pictures, where distances between points were promised";
+            return Err(Error::request(request.input, cause, "leave --metric precomputed out"));
+        }
+        (Err(make), false) => {
+            check_labels_file(request)?;
+            let (points, names) = make();
+            Parsed { points, labels: request.labels.is_none().then_some(names), notes: Vec::new() }
+        }
     };
     let n = parsed.points.nrows();
     let labels = match (parsed.labels, request.labels, shipped) {

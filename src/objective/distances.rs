@@ -191,6 +191,17 @@ pub struct Estimate {
 /// Pairs that an estimate draws; each takes 32 bytes while it is made.
 pub const ESTIMATED_PAIRS: usize = 1_000_000;
 
+/// `count` pairs of different points of `n`, drawn uniformly with replacement.
+pub fn draw_pairs(n: usize, count: usize, seed: u64) -> impl Iterator<Item = (usize, usize)> {
+    // A stream of its own, far from those of starts.
+    let mut draws = Normal::new(seed, 1 << 40);
+    (0..count).map(move |_| {
+        let mut draw = |most: usize| (draws.uniform() * most as f64) as usize;
+        let (i, j) = (draw(n), draw(n - 1));
+        (i, j + usize::from(j >= i))
+    })
+}
+
 /// Estimates the objective of `map` `[N, d]` of `points` `[N, M]`, [prepared](Metric::prepare) for the metric.
 pub fn estimate(
     points: ArrayView2<f32>,
@@ -199,16 +210,7 @@ pub fn estimate(
     map: ArrayView2<f32>,
     seed: u64,
 ) -> Estimate {
-    let n = points.nrows();
-    // A stream of its own, far from those of starts.
-    let mut draws = Normal::new(seed, 1 << 40);
-    let mut draw = |most: usize| (draws.uniform() * most as f64) as usize;
-    let pairs: Vec<(usize, usize)> = (0..ESTIMATED_PAIRS)
-        .map(|_| {
-            let (i, j) = (draw(n), draw(n - 1));
-            (i, j + usize::from(j >= i))
-        })
-        .collect();
+    let pairs: Vec<(usize, usize)> = draw_pairs(points.nrows(), ESTIMATED_PAIRS, seed).collect();
     let squared = |of: ArrayView2<f32>, i: usize, j: usize| -> f64 {
         of.row(i).iter().zip(of.row(j)).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum()
     };

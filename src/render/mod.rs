@@ -11,8 +11,12 @@ mod legend;
 mod palette;
 mod text;
 mod canvas;
+mod png;
+pub mod chart;
+mod shepard;
 
 pub use replace::{discard, replace};
+pub use shepard::{check_shepard, write_shepard};
 
 use crate::data::Labels;
 use crate::error::{Error, Result};
@@ -31,6 +35,8 @@ pub struct Map<'a> {
     pub title: &'a str,
     /// Shown below the picture: method, perplexity, objective; empty for none.
     pub caption: &'a str,
+    /// The longer side of a picture's plot in pixels; 1200 to 4000 by the number of points where it is not said.
+    pub side: Option<u32>,
 }
 
 /// A Gaussian on a picture: drawn as the curves one and two standard deviations from its centre.

@@ -32,6 +32,12 @@ pub fn class_mark(class: usize) -> (Color, Shape) {
     (PETROFF[class % PETROFF.len()], SHAPES[class / PETROFF.len() % SHAPES.len()])
 }
 
+/// The colour of a density at `t` in `[0, 1]` of the highest: ColorBrewer's sequential blues (Brewer 2003), from a tint that
+/// is seen on white.
+pub fn density_color(t: f64) -> Color {
+    colorous::BLUES.eval_continuous(0.18 + 0.82 * t.clamp(0.0, 1.0)).as_array()
+}
+
 /// The colour of a number at `t` in `[0, 1]` of the range: viridis, by S. van der Walt and N. Smith for matplotlib, 2015;
 /// its lightness grows evenly, so that it also reads without colour.
 pub fn number_color(t: f64) -> Color {

@@ -3,6 +3,10 @@
 //! Both scores here are exact, deterministic, and NaN where the map is not finite, so that a comparison with a bar
 //! fails. Nearness ties go to the smaller index.
 
+mod shepard;
+
+pub use shepard::{MOST_PAIRS, Shepard};
+
 use crate::real::{LANES, vectorized};
 use ndarray::{ArrayView2, Axis};
 use rayon::prelude::*;

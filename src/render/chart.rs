@@ -1,0 +1,54 @@
+//! Charts with axes, drawn by plotters in the embedded font, so that they look the same on every machine.
+
+use super::{png, replace};
+use crate::Result;
+use plotters::coord::Shift;
+use plotters::prelude::{BitMapBackend, DrawingArea, IntoDrawingArea};
+use plotters::style::{FontStyle, RGBColor, WHITE, register_font};
+use std::io;
+use std::path::Path;
+use std::sync::Once;
+
+/// Where a chart is drawn.
+pub type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
+
+/// The name of the embedded font.
+pub const FONT: &str = "DejaVu Sans";
+
+/// Text and axes.
+pub const INK: RGBColor = RGBColor(0x22, 0x26, 0x2c);
+
+/// What is told beside: captions, ticks.
+pub const FAINT_INK: RGBColor = RGBColor(0x6a, 0x70, 0x7a);
+
+/// The lines of a grid.
+pub const GRID: RGBColor = RGBColor(0xe8, 0xea, 0xee);
+
+/// Writes what `draw` draws on a white page of `width` × `height` pixels to `path` as PNG, replacing what is there.
+///
+/// # Errors
+/// [`crate::Error::Job`] when the file cannot be written.
+pub fn write(
+    path: &Path,
+    (width, height): (u32, u32),
+    draw: impl FnOnce(&Area) -> std::result::Result<(), Box<dyn std::error::Error>>,
+) -> Result<()> {
+    static FONTS: Once = Once::new();
+    FONTS.call_once(|| {
+        let regular = include_bytes!("../../assets/font/DejaVuSans.ttf");
+        let bold = include_bytes!("../../assets/font/DejaVuSans-Bold.ttf");
+        for (style, font) in [(FontStyle::Normal, &regular[..]), (FontStyle::Bold, &bold[..])] {
+            register_font(FONT, style, font).unwrap_or_else(|_| unreachable!("the embedded font is a font"));
+        }
+    });
+    let mut pixels = vec![255_u8; width as usize * height as usize * 3];
+    let drawn = {
+        let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
+        area.fill(&WHITE).map_err(Into::into).and_then(|()| draw(&area)).and_then(|()| Ok(area.present()?))
+    };
+    let drawn = drawn.map_err(|error| error.to_string());
+    replace(path, |out| {
+        drawn.map_err(io::Error::other)?;
+        png::encode(&pixels, width as usize, height as usize, out)
+    })
+}

@@ -1,0 +1,19 @@
+//! Pixels as PNG.
+
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::{ExtendedColorType, ImageEncoder, ImageError};
+use std::io::{self, Write};
+
+/// From this many bytes on the fast compressor is taken: against the default it writes pictures of points in about half the
+/// time, 15 to 50 % larger.
+const LARGE: usize = 3_000_000;
+
+/// Writes `[height, width, 3]` bytes.
+pub fn encode(pixels: &[u8], width: usize, height: usize, out: &mut dyn Write) -> io::Result<()> {
+    let compression = if pixels.len() < LARGE { CompressionType::Best } else { CompressionType::Fast };
+    let encoder = PngEncoder::new_with_quality(out, compression, FilterType::Adaptive);
+    encoder.write_image(pixels, width as u32, height as u32, ExtendedColorType::Rgb8).map_err(|error| match error {
+        ImageError::IoError(error) => error,
+        other => io::Error::other(other),
+    })
+}
