@@ -71,6 +71,35 @@ fn links_lead_somewhere() {
     assert!(checked > 3, "only {checked} links were checked");
 }
 
+#[test]
+fn the_gallery_can_be_made_by_its_commands() {
+    let page = text("docs/gallery.md");
+    let commands: Vec<Vec<&str>> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("    nearfield "))
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert!(commands.len() >= 12, "{} commands", commands.len());
+    let mut made = BTreeSet::new();
+    for command in &commands {
+        let planned =
+            Command::new(env!("CARGO_BIN_EXE_nearfield")).args(command).arg("--plan").current_dir(root()).output();
+        let planned = planned.expect("it runs");
+        assert!(planned.status.success(), "{command:?}: {}", String::from_utf8_lossy(&planned.stderr));
+        made.extend(command.iter().filter_map(|word| word.strip_prefix("assets/gallery/")).map(str::to_owned));
+    }
+    // Those of the steps of EM are copies from the folder that the command names.
+    made.extend(["faithful-step-0.png", "faithful-step-1.png", "faithful-step-7.png"].map(str::to_owned));
+    let shown: BTreeSet<String> =
+        links(&page).iter().filter_map(|link| link.strip_prefix("../assets/gallery/")).map(str::to_owned).collect();
+    assert_eq!(shown, made.iter().filter(|name| name.ends_with(".png")).cloned().collect::<BTreeSet<_>>());
+    for name in made {
+        let path = root().join("assets/gallery").join(&name);
+        let size = fs::metadata(&path).unwrap_or_else(|error| panic!("{name}: {error}")).len();
+        assert!(size < 400_000, "{name} has {size} bytes");
+    }
+}
+
 /// The crates of the sections `[dependencies]`, `[dev-dependencies]` and those of single systems of a `Cargo.toml`.
 fn dependencies(manifest: &str) -> BTreeSet<String> {
     let mut inside = false;
