@@ -11,7 +11,7 @@ use crate::gpu::Gpu;
 use crate::init::{self, principal_components};
 use crate::knn::{Metric, Order, Search};
 use crate::objective::dense::Reference;
-use crate::objective::dissimilarity::Dissimilarities;
+use crate::objective::dissimilarity::{self, Dissimilarities};
 use crate::objective::distances::{self, Estimate};
 use crate::objective::{Goal, Neighbour, Objective};
 use crate::optimizer::Phase;
@@ -126,6 +126,7 @@ pub fn run(
 ) -> Result<Done> {
     let mut seconds = Seconds::default();
     let mut notes = Vec::new();
+    let mut coincide = None;
     let mut take_over = |stage: &str, error: &Error, observe: &mut dyn FnMut(Event) -> bool| {
         let note = format!("{stage} on the CPU, because of the {error}");
         observe(Event::Note(&note));
@@ -183,6 +184,20 @@ pub fn run(
         None => Dissimilarities::of_points(prepared.view(), settings.metric),
         Some(pairs) => Dissimilarities::sampled(prepared.view(), settings.metric, pairs, sample_seed(plan.seed, 0)),
     });
+    // What has no distance has no weight where weights are its inverse.
+    if let Objective::Distances(method) = plan.objective
+        && method.pair(1.0_f64, 0.0).weight == 0.0
+    {
+        let pairs = dissimilarity::coincident_pairs(prepared.view(), settings.metric);
+        coincide = (pairs > 0).then(|| {
+            let what =
+                if pairs == 1 { "1 pair of points coincides" } else { &format!("{pairs} pairs of points coincide") };
+            format!("{what} in the input: a distance of 0 has no weight in this stress")
+        });
+        if let Some(note) = &coincide {
+            observe(Event::Note(note));
+        }
+    }
     drop(prepared);
     // Symmetrisation is the peak of memory, and needs no points.
     let points = plan.sampled_pairs.map(|_| points);
@@ -290,6 +305,7 @@ pub fn run(
         }
         _ => None,
     };
+    notes.extend(coincide);
     Ok(Done { estimate, outcome, unreached, recall, edges, seconds, notes })
 }
 

@@ -1121,3 +1121,17 @@ fn a_shepard_diagram_holds_every_pair() {
     let small = ["embed", "good.csv", "-o", "new.png", "--picture-size", "10"];
     folder.refused(&small, &["--picture-size 10", "from 200 to 8000"]);
 }
+
+#[test]
+fn points_that_coincide_are_reported_where_they_lose_their_weight() {
+    let folder = Folder::new();
+    folder.write("twice.csv", table("", 40, |i, m| value(i.max(1), m).to_string()));
+    let job = ["embed", "twice.csv", "-o", "map.npy", "--report", "report.json", "--iterations", "20", "--method"];
+    let told = |method: &str| {
+        folder.done(&[&job[..], &[method]].concat());
+        let report = folder.report();
+        let warnings = report["warnings"].as_array().expect("a list");
+        warnings.iter().filter(|warning| warning.as_str().is_some_and(|text| text.contains("coincide"))).count()
+    };
+    assert_eq!((told("sammon"), told("mds")), (1, 0));
+}

@@ -9,7 +9,7 @@ use nearfield::affinity::{self, Law};
 use nearfield::gpu::{Options, Pace};
 use nearfield::init;
 use nearfield::knn::{self, Metric};
-use nearfield::objective::dissimilarity::{Dissimilarities, partner};
+use nearfield::objective::dissimilarity::{Dissimilarities, coincident_pairs, partner};
 use nearfield::objective::distances::{self, Distances, DistancesPass, estimate};
 
 const U: f64 = 1.0 / 16_777_216.0;
@@ -216,4 +216,24 @@ fn given_affinities_are_made_symmetric_and_sum_to_one() {
     assert!(affinity::given(3, &[], false).is_err());
     let again = affinity::given(4, &triples, false).expect("sound").affinities;
     identical("weights", &global.weights, &again.weights).expect("the same twice");
+}
+
+#[test]
+fn coincident_pairs_are_counted() {
+    let mut points = narrow(&data::random(50, 4, 9));
+    let count = |points: &Array2<f32>| coincident_pairs(points.view(), Metric::Euclidean);
+    assert_eq!(count(&points), 0);
+    for (copy, of) in [(7, 3), (20, 3), (41, 40)] {
+        let row = points.row(of).to_owned();
+        points.row_mut(copy).assign(&row);
+    }
+    // Three equal rows make three pairs, two make one.
+    assert_eq!(count(&points), 4);
+    let delta = narrow(&distances(&points.mapv(f64::from)));
+    assert_eq!(coincident_pairs(delta.view(), Metric::Precomputed), 4);
+    points[[0, 0]] = 0.0;
+    points[[1, 0]] = -0.0;
+    let rest = points.row(0).slice(s![1..]).to_owned();
+    points.slice_mut(s![1, 1..]).assign(&rest);
+    assert_eq!(count(&points), 5, "0 and -0 are one number");
 }

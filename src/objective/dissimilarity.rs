@@ -5,6 +5,7 @@ use crate::knn::Metric;
 use crate::real::{Real, vectorized};
 use ndarray::{Array2, ArrayView2, Axis};
 use rayon::prelude::*;
+use std::cmp::Ordering;
 
 /// Up to this many points δ² is kept: N² numbers, 256 MiB in `f32`. Beyond, M multiplications a pair cost less than memory.
 pub const STORED_POINTS: usize = 8192;
@@ -40,6 +41,23 @@ pub fn partner(i: u32, k: u32, seed: u32, n: u32) -> u32 {
     h ^= h >> 16;
     let j = h % (n - 1);
     j + u32::from(j >= i)
+}
+
+/// How many pairs of `[N, M]` points [prepared](Metric::prepare) for the metric are at distance 0. O(NM log N); of given distances
+/// O(N²).
+pub fn coincident_pairs(points: ArrayView2<f32>, metric: Metric) -> usize {
+    let n = points.nrows();
+    if metric == Metric::Precomputed {
+        return (0..n).into_par_iter().map(|i| (0..i).filter(|&j| points[[i, j]] == 0.0).count()).sum();
+    }
+    // Adding 0 makes one of the two zeros.
+    let compare = |&a: &u32, &b: &u32| {
+        let pairs = points.row(a as usize).into_iter().zip(points.row(b as usize));
+        pairs.map(|(x, y)| (x + 0.0).total_cmp(&(y + 0.0))).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+    };
+    let mut order: Vec<u32> = (0..n as u32).collect();
+    order.par_sort_unstable_by(compare);
+    order.chunk_by(|a, b| compare(a, b).is_eq()).map(|run| run.len() * (run.len() - 1) / 2).sum()
 }
 
 impl<T: Real> Dissimilarities<T> {
