@@ -5,7 +5,7 @@
 //! with the error, and with the map as of that reading if there was one.
 
 use crate::data::{Dataset, TracePoint};
-use crate::engine::{self, Cpu, Descent, Device, Outcome, Progress, Schedule, Stop};
+use crate::engine::{self, Cpu, Descent, Device, Fault, Outcome, Progress, Schedule, Stop};
 use crate::field::Method;
 use crate::gpu::Gpu;
 use crate::init::{self, principal_components};
@@ -278,9 +278,18 @@ pub fn run(
             let seed = sample_seed(plan.seed, number);
             let delta = Dissimilarities::sampled(prepared.view(), settings.metric, FRESH_PAIRS, seed);
             let goal = Goal::Distances { method, delta: &delta };
-            outcome = backend.run(&mut |error| take_over("the descent goes on", error, observe), |gpu| {
+            let stepped = backend.run(&mut |error| take_over("the descent goes on", error, observe), |gpu| {
                 fresh_step(outcome.clone(), goal, number, gpu)
-            })?;
+            });
+            match stepped {
+                Ok(stepped) => outcome = stepped,
+                // The map of the step before is worth keeping.
+                Err(error) => {
+                    let state = State::at_rest(outcome.embedding.points.clone());
+                    (outcome.stop, outcome.fault) = (Stop::Fault, Some(Fault { error, state }));
+                    break;
+                }
+            }
             let now = Progress { iteration: outcome.iterations, iterations: plan.iterations, reading: None };
             if !observe(Event::Progress(&now)) {
                 outcome.stop = Stop::Interrupted;

@@ -8,13 +8,13 @@ use common::data;
 use ndarray::Array2;
 use nearfield::affinity::Law;
 use nearfield::data::{Affinities, Dataset};
-use nearfield::engine::{self, Descent, Device, Schedule, Stop};
+use nearfield::engine::{self, Descent, Device, Fault, Schedule, Stop};
 use nearfield::field::{Method, exact};
 use nearfield::gpu::{Choice, Gpu, Options, choose};
 use nearfield::job::{Backend, Done, Event, Given};
 use nearfield::kernel::Similarity;
 use nearfield::knn::Metric;
-use nearfield::objective::Goal;
+use nearfield::objective::{Goal, methods};
 use nearfield::optimizer::Phase;
 use nearfield::plan::{Plan, Settings, Shape};
 use nearfield::{Error, affinity, knn};
@@ -172,6 +172,40 @@ fn the_cpu_goes_on_from_the_last_reading_where_it_may() {
         taken_over += 1;
     }
     assert!((3..25).contains(&taken_over), "{taken_over} jobs were taken over");
+}
+
+#[test]
+fn a_device_that_is_lost_on_fresh_pairs_leaves_the_map_before() {
+    on_each(Options::default(), |_| {});
+    let Some(adapter) = chosen().into_iter().next() else { return };
+    let points = data::random(150, 6, 71).mapv(|x| x as f32);
+    let data = Dataset { name: "drawn".into(), points, labels: None, notes: Vec::new() };
+    let method = methods().find(|method| method.name == "mds").expect("it is listed");
+    let settings = Settings { method, iterations: Some(80), ..Settings::default() };
+    // Thirty iterations on one sample, then fifty on a fresh one each; the device leaves among these.
+    let run = |replaceable: bool| {
+        let gpu = Gpu::open(&adapter, Options::default()).expect("opens");
+        let shape = Shape { name: "drawn", n: 150, input_dims: 6 };
+        let mut plan = Plan::resolve(&settings, shape, Some(&adapter)).expect("sound");
+        plan.sampled_pairs = Some(40);
+        let backend = if replaceable { Backend::GpuElseCpu(&gpu) } else { Backend::Gpu(&gpu) };
+        nearfield::job::run(&plan, &settings, &data, Given::default(), backend, &mut |event| {
+            if matches!(event, Event::Progress(progress) if progress.iteration == 50) {
+                gpu.inject_loss();
+            }
+            true
+        })
+        .expect("there is a map")
+    };
+    let kept = run(false);
+    assert_eq!((kept.outcome.iterations, kept.outcome.stop), (50, Stop::Fault));
+    assert!(matches!(kept.outcome.fault, Some(Fault { error: Error::DeviceLost(_), .. })));
+    assert!(kept.outcome.embedding.points.iter().all(|y| y.is_finite()));
+    let taken_over = run(true);
+    assert_eq!((taken_over.outcome.iterations, taken_over.outcome.stop), (80, Stop::Iterations));
+    assert!(taken_over.outcome.fault.is_none() && taken_over.notes.len() == 1, "{:?}", taken_over.notes);
+    let stress = |done: &Done| done.estimate.expect("of drawn pairs").objective;
+    assert!(stress(&taken_over) <= stress(&kept), "{} after {}", stress(&taken_over), stress(&kept));
 }
 
 #[test]
