@@ -14,6 +14,7 @@ use crate::field::Account;
 use crate::optimizer::Phase;
 use crate::optimizer::step::State;
 use crate::{Error, Result};
+use ndarray::{Array1, Array2};
 use std::time::{Duration, Instant};
 
 /// The second seam between engine and backend.
@@ -47,6 +48,47 @@ pub trait Descent {
     /// # Errors
     /// Any fault of the device.
     fn account(&mut self) -> Result<Account>;
+
+    /// Does one part of an iteration `count` times, to completion: what [`Descent::step`] and [`Descent::objective`] are made of, for
+    /// who times it.
+    ///
+    /// # Errors
+    /// Any fault of the device.
+    fn part(&mut self, part: Part, phase: &Phase, count: usize) -> Result<()>;
+
+    /// What the parts last made.
+    ///
+    /// # Errors
+    /// Any fault of the device.
+    fn made(&mut self) -> Result<Made>;
+}
+
+/// A part of an iteration, or of a reading of the objective.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// What is not attraction, with its totals.
+    Field,
+    /// Along the edges.
+    Attraction,
+    /// The step by both.
+    Step,
+    /// What the objective needs beside the field.
+    Loss,
+}
+
+/// What the parts of an iteration make.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Made {
+    /// `[N, d]` the map.
+    pub points: Array2<f32>,
+    /// `[N, d]` the field's force.
+    pub force: Array2<f32>,
+    /// `[N]` the field's weights.
+    pub weight: Array1<f32>,
+    /// `[N, d]` attraction.
+    pub pull: Array2<f32>,
+    /// −Σ N p_ij log w(D_ij); 0 for the distance family.
+    pub cross: f64,
 }
 
 /// When to read the objective and when to stop.
@@ -290,7 +332,7 @@ impl Course {
 }
 
 /// Takes the mean off a map, in `f64`.
-fn centre(mut points: ndarray::Array2<f32>) -> Embedding<f32> {
+fn centre(mut points: Array2<f32>) -> Embedding<f32> {
     for mut column in points.columns_mut() {
         let mean = column.iter().map(|&y| f64::from(y)).sum::<f64>() / column.len().max(1) as f64;
         column.mapv_inplace(|y| (f64::from(y) - mean) as f32);

@@ -44,6 +44,7 @@ pub mod engine;
 pub mod job;
 pub mod score;
 pub mod render;
+pub mod bench;
 pub mod cli;
 
 pub use error::{Error, Result};
@@ -67,4 +68,5 @@ pub const SHADERS: &[&[gpu::Shader]] = &[
     &optimizer::step::SHADERS,
     &[mixture::expectation::SHADER],
     &[mixture::moments::SHADER],
+    &[bench::ceiling::SHADER],
 ];

@@ -267,7 +267,7 @@ fn memory_is_counted_and_given_back() {
 
 #[test]
 fn a_buffer_larger_than_a_binding_is_refused() {
-    on_each(Options { binding_limit: Some(1 << 16) }, |gpu| {
+    on_each(Options { binding_limit: Some(1 << 16), ..Default::default() }, |gpu| {
         assert!(gpu.zeros::<f32>("fits", 1 << 14).is_ok());
         let Err(error) = gpu.zeros::<f32>("too large", (1 << 14) + 1) else { panic!("it was allocated") };
         assert!(error.to_string().contains("`too large`"), "{error}");
@@ -291,7 +291,7 @@ fn splitting_changes_no_bit() {
     };
     let want = whole(Options::default());
     // 16 KiB: 455 rows of points, 102 rows of neighbours, 4,096 edges a binding.
-    let got = whole(Options { binding_limit: Some(1 << 14) });
+    let got = whole(Options { binding_limit: Some(1 << 14), ..Default::default() });
     on_each(Options::default(), |_| assert!(!want.is_empty()));
     for ((near, conditional, joint), (near_w, conditional_w, joint_w)) in got.iter().zip(&want) {
         let flat = |array: &Array2<f32>| array.iter().copied().collect::<Vec<_>>();

@@ -304,7 +304,7 @@ fn all_pairs_on_a_device_are_within_their_bound() {
         }
     });
     // 64 KiB a binding: the dissimilarities of 54 columns, so that they fall into six pieces.
-    on_each(Options { binding_limit: Some(1 << 16) }, |gpu| {
+    on_each(Options { binding_limit: Some(1 << 16), ..Default::default() }, |gpu| {
         let map = data::random(300, 2, 54).mapv(|y| f64::from((3.0 * y) as f32));
         for stored in [true, false] {
             let given = Given::new(300, stored, Metric::Euclidean);
@@ -559,7 +559,7 @@ fn stress_on_a_device_is_within_its_bound() {
         }
     };
     on_each(Options::default(), |gpu| check(gpu, &SIZES, &[true, false]));
-    on_each(Options { binding_limit: Some(1 << 16) }, |gpu| check(gpu, &[300], &[true, false]));
+    on_each(Options { binding_limit: Some(1 << 16), ..Default::default() }, |gpu| check(gpu, &[300], &[true, false]));
 }
 
 #[test]
@@ -675,7 +675,7 @@ fn edges_of_every_kernel_are_within_their_bound() {
                 holds("gathered", &pull);
                 within(&name, &[told], &[want_cross], &[16.0 * U * logs]).expect("gathered loss");
             }
-            on_each(Options { binding_limit: Some(8192) }, |gpu| {
+            on_each(Options { binding_limit: Some(8192), ..Default::default() }, |gpu| {
                 let points = gpu.upload_map("map", small.view()).expect("room");
                 let edges = Edges::upload(gpu, &edges).expect("room");
                 let mut pass = AttractionPass::new(gpu, &points).expect("room");

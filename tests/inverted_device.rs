@@ -116,7 +116,7 @@ fn the_same_bytes_twice_and_however_it_is_cut() {
     let whole = find(Options::default(), 5);
     let again = find(Options::default(), 5);
     // 600 KiB: one tile at a time, and 4,000 points of 160 bytes in two shards.
-    let cut = find(Options { binding_limit: Some(600 << 10) }, 5);
+    let cut = find(Options { binding_limit: Some(600 << 10), ..Default::default() }, 5);
     let same = |a: &Neighbors<f32>, b: &Neighbors<f32>| {
         identical("indices", a.indices.as_slice().expect("standard"), b.indices.as_slice().expect("standard"))?;
         identical("distances", a.d2.as_slice().expect("standard"), b.d2.as_slice().expect("standard"))

@@ -85,7 +85,7 @@ fn sampled_pairs_are_the_same_on_a_device() {
     };
     on_each(Options::default(), check);
     // 32 KiB a binding: a few rows of pairs a piece.
-    on_each(Options { binding_limit: Some(32_768) }, check);
+    on_each(Options { binding_limit: Some(32_768), ..Default::default() }, check);
 }
 
 #[test]

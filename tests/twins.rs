@@ -137,7 +137,7 @@ fn the_union_of_edges_is_the_same() {
     };
     on_each(Options::default(), check);
     // 4 KiB a binding: tables of 300 rows fall into seven shards and more.
-    on_each(Options { binding_limit: Some(4096) }, check);
+    on_each(Options { binding_limit: Some(4096), ..Default::default() }, check);
 }
 
 /// [N] and [N, d] bounds of the field's sums: c·u·Σ|terms|.
@@ -311,7 +311,7 @@ fn attraction_is_within_its_bound() {
     };
     on_each(Options::default(), check);
     // 8 KiB a binding: 2,048 edges a piece.
-    on_each(Options { binding_limit: Some(8192) }, check);
+    on_each(Options { binding_limit: Some(8192), ..Default::default() }, check);
 }
 
 #[test]

@@ -22,7 +22,12 @@ pub fn run() -> Result<End> {
 
 /// Writes to stdout; a closed pipe is not an error.
 pub fn print(text: &str) -> Result<()> {
-    match writeln!(std::io::stdout().lock(), "{text}") {
+    print_to(&mut std::io::stdout().lock(), text)
+}
+
+/// The same to what stands for stdout.
+pub fn print_to(out: &mut dyn Write, text: &str) -> Result<()> {
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(Error::job("stdout", format!("cannot be written: {error}"), ""))
         }

@@ -1,5 +1,6 @@
 //! The arguments, typed. Parsing does no work.
 
+use crate::bench::{STAGES, Stage};
 use crate::gpu::Choice;
 use crate::knn::Metric;
 use crate::mixture::{self, Covariance};
@@ -29,6 +30,12 @@ pub enum Command {
     /// Fit a mixture of Gaussians: by EM, or variational, with the number of components given or chosen by BIC.
     #[command(after_long_help = after_cluster_help(), allow_negative_numbers = true)]
     Cluster(Box<Cluster>),
+    /// Measure this machine: every stage of a job on the CPU and on every GPU, answers first, and where the GPU overtakes the CPU.
+    ///
+    /// Without arguments: the digits and mixtures of growing size, t-SNE, the CPU with all threads and with one, every adapter, in at most two
+    /// minutes.
+    #[command(after_long_help = after_bench_help())]
+    Bench(Box<Bench>),
     /// List the GPU adapters of this machine, and which one `--device auto` would take.
     Adapters,
 }
@@ -533,6 +540,101 @@ pub struct Cluster {
 
 const MIXTURE: &str = "What is fitted";
 
+/// `nearfield bench`. What `-h` shows of an option is its first paragraph.
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// A file, or a data set shipped with nearfield [default: sample:digits and mixtures of Gaussians].
+    ///
+    /// Read as by `embed`.
+    pub input: Option<String>,
+
+    /// Write the measurements here; the extension names the format. May be repeated.
+    ///
+    /// The formats are listed below. A file that is there is replaced when the new one is complete.
+    #[arg(short, long = "output", value_name = "FILE")]
+    pub outputs: Vec<PathBuf>,
+
+    /// Numbers of points, as 1k,10k,100k: rows of the input, evenly spread, or of a mixture [default: all rows].
+    #[arg(long, value_name = "N", value_parser = parse_points, value_delimiter = ',')]
+    pub n: Vec<usize>,
+
+    /// Methods, as in `embed --method`.
+    #[arg(long, value_name = "METHOD", default_value = METHODS[0].name, value_parser = methods(), value_delimiter = ',')]
+    pub methods: Vec<&'static Method>,
+
+    /// What computes: cpu, cpu:THREADS, gpu, gpu:N or part of an adapter's name [default: cpu, cpu:1 and every adapter].
+    #[arg(long, value_name = "BACKEND", value_parser = clap::value_parser!(BackendChoice), value_delimiter = ',')]
+    pub backends: Vec<BackendChoice>,
+
+    /// Stages, of those listed below [default: all].
+    #[arg(long, value_name = "STAGE", value_parser = stages(), value_delimiter = ',')]
+    pub stages: Vec<Stage>,
+
+    /// Runs of each stage [default: until the middle half of their times lies within 10 %, at most 15].
+    #[arg(long, value_name = "R", value_parser = parse_repeat)]
+    pub repeat: Option<usize>,
+
+    /// Begin nothing that would take longer than this in all: seconds, or as in 90s, 5m, 1h [default: 115 s without an input].
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub max_time: Option<f64>,
+
+    /// Compare with an earlier report, a .json, by ratios; marks what lies outside the runs of both.
+    #[arg(long, value_name = "OLD.json")]
+    pub against: Option<String>,
+
+    /// Whether the first line of a text table names its columns.
+    #[arg(long, value_name = "WHETHER", value_enum, default_value_t = HeaderChoice::Auto)]
+    pub header: HeaderChoice,
+
+    /// Seed of everything random.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = parse_seed)]
+    pub seed: u64,
+}
+
+/// A backend of a benchmark.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BackendChoice {
+    /// With so many threads, or all.
+    Cpu(Option<usize>),
+    /// A device.
+    Gpu(Choice),
+}
+
+impl Bench {
+    /// Whether data and sizes are left to the program.
+    pub fn is_bare(&self) -> bool {
+        self.input.is_none() && self.n.is_empty()
+    }
+}
+
+/// The stages by their names.
+fn stages() -> impl TypedValueParser<Value = Stage> {
+    clap::builder::PossibleValuesParser::new(STAGES.iter().map(|(_, name, _)| *name)).map(|name| {
+        let (stage, ..) = STAGES.iter().find(|(_, known, _)| *known == name).expect("only these names are possible");
+        *stage
+    })
+}
+
+fn parse_repeat(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| (1..=10_000).contains(count)).ok_or_else(|| "give a number from 1 to 10000".into())
+}
+
+/// A number of points, with a unit or not.
+fn parse_points(text: &str) -> Result<usize, String> {
+    let (number, unit) = match text.char_indices().last() {
+        Some((at, 'k' | 'K')) => (&text[..at], 1e3),
+        Some((at, 'm' | 'M')) => (&text[..at], 1e6),
+        _ => (text, 1.0),
+    };
+    let count = number.parse::<f64>().map_or(f64::NAN, |number| number * unit);
+    let fewest = input::FEWEST_ROWS as f64;
+    // The device counts in 32 bits.
+    match (fewest..=f64::from(u32::MAX)).contains(&count) && count.fract() == 0.0 {
+        true => Ok(count as usize),
+        false => Err(format!("give whole numbers from {fewest}, as in 1k,10k,1M")),
+    }
+}
+
 /// `--covariance`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum CovarianceChoice {
@@ -681,6 +783,24 @@ fn after_help() -> String {
     text += "\nOutputs:\n";
     for writer in render::WRITERS {
         text += &format!("  .{}  {}\n", writer.extension, writer.what);
+    }
+    text.trim_end().to_owned()
+}
+
+fn after_bench_help() -> String {
+    let mut text = "Stages:\n".to_owned();
+    for (_, name, what) in STAGES {
+        text += &format!("  {name:<14}  {what}\n");
+    }
+    text += "\nMethods:\n";
+    for method in METHODS {
+        text += &format!("  {:<7} {}\n", method.name, method.what);
+    }
+    text += "\n";
+    text += &inputs_help();
+    text += "\nOutputs:\n";
+    for (extension, what, _) in super::bench::OUTPUTS {
+        text += &format!("  .{extension:<5} {what}\n");
     }
     text.trim_end().to_owned()
 }

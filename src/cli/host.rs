@@ -1,6 +1,6 @@
 //! What lies between this process and its operating system. The one place for code of a single system.
 
-use sysinfo::{Process, ProcessRefreshKind, ProcessesToUpdate, System};
+use sysinfo::{CpuRefreshKind, Process, ProcessRefreshKind, ProcessesToUpdate, RefreshKind, System};
 
 /// Keeps the Vulkan loader's own chatter off stderr. To be called before the process has a second thread.
 ///
@@ -55,6 +55,24 @@ pub fn peak_bytes() -> u64 {
         Some(kibibytes) => 1024 * kibibytes,
         None => held_bytes(),
     }
+}
+
+/// Counts that peak anew from now on; `false` where the system cannot.
+pub fn reset_peak() -> bool {
+    std::fs::write("/proc/self/clear_refs", "5").is_ok()
+}
+
+/// The processor's name as it tells it; empty where it does not.
+pub fn processor() -> String {
+    let system = System::new_with_specifics(RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing()));
+    system.ok().and_then(|system| Some(system.cpus().first()?.brand().trim().to_owned())).unwrap_or_default()
+}
+
+/// The bytes of memory of the machine.
+pub fn memory() -> Option<u64> {
+    let mut system = System::new().ok()?;
+    system.refresh_memory();
+    Some(system.total_memory()).filter(|&bytes| bytes > 0)
 }
 
 /// The bytes of memory that this process holds now.

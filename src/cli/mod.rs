@@ -5,6 +5,7 @@
 
 mod adapters;
 mod args;
+mod bench;
 mod cluster;
 mod embed;
 mod host;
@@ -29,21 +30,38 @@ enum End {
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     host::quiet_drivers();
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => return arguments_refused(&error),
-    };
-    let ended = match cli.command {
+    match Cli::try_parse() {
+        Ok(cli) => ExitCode::from(exit_code(run(cli.command))),
+        Err(error) => arguments_refused(&error),
+    }
+}
+
+/// Runs `nearfield bench` with these arguments, the table going to `out` and what its stages make through `spoil`, and returns the exit
+/// code: for tests of what happens where an answer is wrong.
+#[doc(hidden)]
+pub fn bench_spoilt(arguments: &[&str], out: &mut dyn Write, spoil: crate::bench::Spoil) -> u8 {
+    match Cli::try_parse_from(["nearfield", "bench"].iter().chain(arguments)) {
+        Ok(Cli { command: Command::Bench(arguments) }) => exit_code(bench::run(&arguments, out, Some(spoil))),
+        _ => 2,
+    }
+}
+
+fn run(command: Command) -> crate::Result<End> {
+    match command {
         Command::Embed(arguments) => embed::run(&arguments),
         Command::Cluster(arguments) => cluster::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments, &mut std::io::stdout().lock(), None),
         Command::Adapters => adapters::run(),
-    };
+    }
+}
+
+fn exit_code(ended: crate::Result<End>) -> u8 {
     match ended {
-        Ok(End::Done) => ExitCode::SUCCESS,
-        Ok(End::Interrupted) => ExitCode::from(130),
+        Ok(End::Done) => 0,
+        Ok(End::Interrupted) => 130,
         Err(error) => {
             complain(&error);
-            ExitCode::from(error.exit_code())
+            error.exit_code()
         }
     }
 }
@@ -78,7 +96,8 @@ fn refusal(error: &clap::Error) -> Error {
     // `--iterations <N>`: the option without its value's name.
     let option = option.split(' ').next().unwrap_or_default();
     let value = said(ContextKind::InvalidValue).unwrap_or_default();
-    let command = if std::env::args_os().nth(1).is_some_and(|first| first == "cluster") { "cluster" } else { "embed" };
+    let first = std::env::args_os().nth(1).unwrap_or_default();
+    let command = ["cluster", "bench"].into_iter().find(|&name| first == name).unwrap_or("embed");
     let see = &format!("see `nearfield {command} --help`");
     match error.kind() {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {

@@ -1,6 +1,6 @@
 //! The descent on the CPU, in `f32` (the racer) or `f64` (the oracle).
 
-use super::{Descent, centre};
+use super::{Descent, Made, Part, centre};
 use crate::data::{Affinities, Embedding};
 use crate::field::mesh::{self, Mesh, MeshError};
 use crate::field::rows::RowField;
@@ -35,7 +35,11 @@ pub struct Cpu<'a, T: Real> {
     field: Field<T>,
     state: State<T>,
     sums: FieldSums<T>,
+    /// Of the field as it last was.
+    totals: Totals<T>,
     pull: Array2<T>,
+    /// As it last was.
+    cross: f64,
 }
 
 /// The edges, and what of the objective the map does not change.
@@ -103,7 +107,9 @@ impl<'a, T: Real> Cpu<'a, T> {
             attraction,
             field,
             sums: FieldSums { force: Array2::from_elem((n, dims), zero), weight: Array1::from_elem(n, T::of(1.0)) },
+            totals: Totals { z: zero, sum: [zero; 3] },
             pull: Array2::from_elem((n, dims), zero),
+            cross: 0.0,
             state,
         }
     }
@@ -149,7 +155,8 @@ impl<'a, T: Real> Cpu<'a, T> {
             _ => unreachable!("a field is made for its goal"),
         }
         // The pushes of rows, of the dense pass and of distances are the gradient's own: with weights of 1, N / Z is 1.
-        Ok(total(points, self.sums.weight.view()))
+        self.totals = total(points, self.sums.weight.view());
+        Ok(self.totals)
     }
 
     /// The objective and the forward divergence at the map as it is now.
@@ -240,6 +247,39 @@ impl<T: Real> Descent for Cpu<'_, T> {
 
     fn objective(&mut self) -> Result<f64> {
         Ok(self.loss()?.0)
+    }
+
+    fn part(&mut self, part: Part, phase: &Phase, count: usize) -> Result<()> {
+        for _ in 0..count {
+            match part {
+                Part::Field => drop(self.field(phase.lambda)?),
+                Part::Attraction => self.attract(),
+                Part::Step => {
+                    step(&mut self.state, phase, self.pull.view(), self.sums.force.view(), &self.totals);
+                }
+                Part::Loss => {
+                    let points = self.state.points.view();
+                    if let (Field::Dense(rows), Goal::Neighbour { method, reference, .. }) = (&mut self.field, self.goal) {
+                        *rows = with_kernel!(method.kernel, kernel => partition(points, kernel, &method, reference));
+                    }
+                    if let Some(attraction) = &self.attraction {
+                        self.cross = attraction.cross(&self.state.points);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn made(&mut self) -> Result<Made> {
+        let narrow = |values: &Array2<T>| values.mapv(|x| x.wide() as f32);
+        Ok(Made {
+            points: narrow(&self.state.points),
+            force: narrow(&self.sums.force),
+            weight: self.sums.weight.mapv(|x| x.wide() as f32),
+            pull: narrow(&self.pull),
+            cross: self.cross,
+        })
     }
 
     fn account(&mut self) -> Result<Account> {

@@ -1,7 +1,7 @@
 //! The descent on a GPU: the map stays on the device, many iterations are recorded in one submit, and nothing is read
 //! back but the objective.
 
-use super::{Descent, centre};
+use super::{Descent, Made, Part, centre};
 use crate::data::Embedding;
 use crate::field::exact::{self, ExactField};
 use crate::field::mesh::device::MeshField;
@@ -127,6 +127,8 @@ pub struct Device<'a> {
     pace: Pace,
     /// Pairs that the dispatches are now cut for.
     cut: f64,
+    /// −Σ N p_ij log w(D_ij), as it last was.
+    cross: f64,
 }
 
 impl<'a> Device<'a> {
@@ -165,7 +167,7 @@ impl<'a> Device<'a> {
         };
         let step = StepPass::new(gpu, &state, &points, pull, sums, &total.totals)?;
         let pace = Pace::guess(exact::SLOWEST_PAIRS);
-        let mut device = Device { gpu, n, dims, points, attraction, field, total, step, pace, cut: 0.0 };
+        let mut device = Device { gpu, n, dims, points, attraction, field, total, step, pace, cut: 0.0, cross: 0.0 };
         device.cut_dispatches()?;
         Ok(device)
     }
@@ -306,6 +308,69 @@ impl Descent for Device<'_> {
 
     fn objective(&mut self) -> Result<f64> {
         Ok(self.losses()?.0)
+    }
+
+    fn part(&mut self, part: Part, phase: &Phase, count: usize) -> Result<()> {
+        match (part, &mut self.field) {
+            (Part::Step, _) => self.step.set(self.gpu, phase),
+            (_, Field::Dense(pass)) => pass.set(self.gpu, phase.lambda),
+            _ => {}
+        }
+        let mut left = count;
+        let mut idle_rounds = 0;
+        while left > 0 {
+            let submitted = self.pace.rows(left, self.pairs(), SUBMIT_SECONDS, 1);
+            let started = Instant::now();
+            let mut batch = self.gpu.batch();
+            for _ in 0..submitted {
+                match (part, &self.attraction, &self.field) {
+                    (Part::Field, ..) => self.record_field(&mut batch)?,
+                    (Part::Attraction, Some(attraction), _) => attraction.pass.record(&mut batch),
+                    (Part::Attraction, None, _) => {}
+                    (Part::Step, ..) => self.step.record(&mut batch),
+                    (Part::Loss, _, Field::Dense(pass)) => pass.record_rows(&mut batch, &self.pace)?,
+                    (Part::Loss, ..) => {}
+                }
+            }
+            batch.submit();
+            let done = match part {
+                Part::Field => self.field.settle(self.gpu, &self.points, submitted)?,
+                Part::Attraction | Part::Step | Part::Loss => self.gpu.wait().map(|()| submitted)?,
+            };
+            left = left.saturating_sub(done);
+            idle_rounds = if done > 0 { 0 } else { idle_rounds + 1 };
+            if idle_rounds == ATTEMPTS {
+                return Err(idle());
+            }
+            if part == Part::Field {
+                let pairs = self.field.pairs(self.n) * submitted as f64;
+                self.pace.measure(pairs, started.elapsed().as_secs_f64());
+                self.cut_dispatches()?;
+            }
+        }
+        if let (Part::Loss, Some(attraction)) = (part, &self.attraction) {
+            for _ in 0..count {
+                self.cross = attraction.loss.cross(self.gpu)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn made(&mut self) -> Result<Made> {
+        let n = self.n;
+        // The totals' reduction leaves the sum over segments in the first.
+        let sums = self.gpu.read(self.field.sums().0, n)?;
+        let pull = match &self.attraction {
+            Some(attraction) => self.gpu.read_map(&attraction.pass.attraction, self.dims)?,
+            None => Array2::zeros((n, self.dims)),
+        };
+        Ok(Made {
+            points: self.gpu.read_map(&self.points, self.dims)?,
+            force: Array2::from_shape_fn((n, self.dims), |(i, c)| sums[i][c]),
+            weight: sums.iter().map(|sum| sum[3]).collect(),
+            pull,
+            cross: self.cross,
+        })
     }
 
     fn account(&mut self) -> Result<Account> {

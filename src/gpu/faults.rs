@@ -73,6 +73,11 @@ impl Faults {
         (self.held.load(Ordering::Relaxed), self.peak.load(Ordering::Relaxed))
     }
 
+    /// Forgets the peak.
+    pub fn reset_peak(&self) {
+        self.peak.store(self.held.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
     /// The first fault, the gravest kind first.
     pub fn check(&self, what: &str) -> Result<()> {
         let seen = |flag: &Mutex<Option<String>>| flag.lock().expect("no panic while held").clone();

@@ -1,5 +1,6 @@
 //! Entry points bound by name and run in batches.
 
+use super::profile::Recording;
 use super::shader::{Reflection, Slot};
 use super::{Buffer, Gpu, SUBMIT_SECONDS, Shader};
 use crate::{Error, Result};
@@ -27,7 +28,9 @@ pub struct Call {
 pub struct Batch<'a> {
     gpu: &'a Gpu,
     encoder: wgpu::CommandEncoder,
-    pass: wgpu::ComputePass<'static>,
+    /// One for all dispatches; under a profile each has its own.
+    pass: Option<wgpu::ComputePass<'static>>,
+    recording: Option<Recording>,
     /// What is recorded is expected to take this long.
     seconds: f64,
 }
@@ -115,8 +118,12 @@ impl Gpu {
     /// An empty batch.
     pub fn batch(&self) -> Batch<'_> {
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        let pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()).forget_lifetime();
-        Batch { gpu: self, encoder, pass, seconds: 0.0 }
+        let recording = self.recording();
+        let pass = match &recording {
+            None => Some(encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()).forget_lifetime()),
+            Some(_) => None,
+        };
+        Batch { gpu: self, encoder, pass, recording, seconds: 0.0 }
     }
 }
 
@@ -141,9 +148,18 @@ impl Batch<'_> {
 
     /// Runs a grid of workgroups; both sides must be within a device's 65,535.
     pub fn grid(&mut self, call: &Call, columns: u32, rows: u32) {
-        self.pass.set_pipeline(&call.kernel.pipeline);
-        self.pass.set_bind_group(0, &call.bindings, &[]);
-        self.pass.dispatch_workgroups(columns, rows, 1);
+        let mut own;
+        let pass = match (&mut self.pass, &mut self.recording) {
+            (Some(pass), _) => pass,
+            (None, Some(recording)) => {
+                own = recording.pass(self.gpu, &mut self.encoder, &call.kernel.name);
+                &mut own
+            }
+            (None, None) => unreachable!("a batch has a pass, or one for each dispatch"),
+        };
+        pass.set_pipeline(&call.kernel.pipeline);
+        pass.set_bind_group(0, &call.bindings, &[]);
+        pass.dispatch_workgroups(columns, rows, 1);
     }
 
     /// Counts what the last dispatch is expected to take; hands over and waits when that would make too long a submit.
@@ -160,8 +176,11 @@ impl Batch<'_> {
 
     /// Hands everything recorded to the device without waiting.
     pub fn submit(self) {
-        let Batch { gpu, encoder, pass, .. } = self;
+        let Batch { gpu, mut encoder, pass, recording, .. } = self;
         drop(pass);
+        if let Some(recording) = recording {
+            recording.resolve(gpu, &mut encoder);
+        }
         gpu.queue.submit([encoder.finish()]);
     }
 

@@ -14,6 +14,7 @@ mod faults;
 mod kernel;
 mod map;
 mod pace;
+mod profile;
 mod shader;
 
 pub use adapter::{Adapter, Choice, adapters, choose};
@@ -21,12 +22,15 @@ pub use buffer::Buffer;
 pub use kernel::{Batch, Bindable, Call, Kernel};
 pub use map::stride;
 pub use pace::{DISPATCH_SECONDS, Pace, SUBMIT_SECONDS};
+pub use profile::KernelTime;
 pub use shader::{Params, Part, Shader, Structure};
 
 use crate::{Error, Result};
 use faults::Faults;
+use profile::Profile;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 /// An open device with its queue, its limits and its faults.
 pub struct Gpu {
@@ -35,6 +39,9 @@ pub struct Gpu {
     adapter: Adapter,
     faults: Arc<Faults>,
     kernels: Mutex<BTreeMap<String, Arc<Kernel>>>,
+    /// Seconds that making `kernels` took.
+    compiling: Mutex<f64>,
+    profile: Profile,
     binding_limit: u64,
 }
 
@@ -43,6 +50,8 @@ pub struct Gpu {
 pub struct Options {
     /// Lower the largest binding to this many bytes, so that a test can see buffers split at a small size.
     pub binding_limit: Option<u64>,
+    /// Ask for timestamps, where the adapter has them, so that [`Gpu::profiled`] can time kernels.
+    pub profile: bool,
 }
 
 impl Gpu {
@@ -62,6 +71,10 @@ impl Gpu {
         };
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("nearfield"),
+            required_features: match options.profile {
+                true => adapter.handle.features() & wgpu::Features::TIMESTAMP_QUERY,
+                false => wgpu::Features::empty(),
+            },
             required_limits: required_limits.clone(),
             // We sub-allocate nothing: a few large buffers live as long as the job.
             memory_hints: wgpu::MemoryHints::MemoryUsage,
@@ -90,7 +103,16 @@ impl Gpu {
             .binding_limit
             .unwrap_or(required_limits.max_storage_buffer_binding_size)
             .min(required_limits.max_buffer_size);
-        Ok(Gpu { device, queue, adapter: adapter.clone(), faults, kernels: Mutex::default(), binding_limit })
+        Ok(Gpu {
+            device,
+            queue,
+            adapter: adapter.clone(),
+            faults,
+            kernels: Mutex::default(),
+            compiling: Mutex::default(),
+            profile: Profile::default(),
+            binding_limit,
+        })
     }
 
     /// The adapter that this device belongs to.
@@ -113,6 +135,17 @@ impl Gpu {
         self.faults.memory()
     }
 
+    /// Counts the most bytes held at one time from now on, from what is held now.
+    pub fn reset_peak(&self) {
+        self.faults.reset_peak();
+    }
+
+    /// Kernels that were compiled, and the seconds that it took; what a driver leaves for the first dispatch is not in it.
+    pub fn compiled(&self) -> (usize, f64) {
+        let count = self.kernels.lock().expect("no panic while held").len();
+        (count, *self.compiling.lock().expect("no panic while held"))
+    }
+
     /// The compiled entry point, made at first use and kept.
     ///
     /// # Errors
@@ -131,7 +164,9 @@ impl Gpu {
         if let Some(kernel) = self.kernels.lock().expect("no panic while held").get(&key) {
             return Ok(Arc::clone(kernel));
         }
+        let clock = Instant::now();
         let kernel = Arc::new(Kernel::new(self, shader, entry, constants)?);
+        *self.compiling.lock().expect("no panic while held") += clock.elapsed().as_secs_f64();
         self.kernels.lock().expect("no panic while held").insert(key, Arc::clone(&kernel));
         Ok(kernel)
     }
