@@ -861,14 +861,16 @@ fn a_device_gives_the_same_bytes_and_splits_what_is_large() {
         let (one, two) = (gpu_fit(gpu, &prepared, 7, &settings), gpu_fit(gpu, &prepared, 7, &settings));
         identical("again", &bits(&one), &bits(&two)).expect("the same bytes");
         // 16 KiB a binding: six pieces of points, and the sums of a few components at a time.
-        let small = Gpu::open(gpu.adapter(), Options { binding_limit: Some(16 << 10), ..Default::default() }).expect("it opens");
+        let small = Gpu::open(gpu.adapter(), Options { binding_limit: Some(16 << 10), ..Default::default() })
+            .expect("it opens");
         for covariance in KINDS {
             let settings = Settings { covariance, ..settings.clone() };
             let split = gpu_fit(&small, &prepared, 7, &settings);
             let whole = gpu_fit(gpu, &prepared, 7, &settings);
             near(covariance.name(), split.log_likelihood, whole.log_likelihood, 1e-6).expect("the same");
         }
-        let tiny = Gpu::open(gpu.adapter(), Options { binding_limit: Some(1 << 10), ..Default::default() }).expect("it opens");
+        let tiny =
+            Gpu::open(gpu.adapter(), Options { binding_limit: Some(1 << 10), ..Default::default() }).expect("it opens");
         let refused = fit(&prepared, 7, &settings, Some(&tiny), &mut |_| Ok(true)).expect_err("too small");
         assert_eq!(refused.exit_code(), 2, "{refused}");
     });

@@ -4,6 +4,7 @@ use crate::Result;
 use crate::data::Dataset;
 use crate::init::Normal;
 use crate::input;
+use crate::plan::{Field, Knn, Settings};
 use ndarray::{Array2, Axis};
 
 /// A part of a job that is timed by itself.
@@ -135,3 +136,130 @@ pub fn mixture(n: usize, columns: usize, seed: u64) -> Array2<f32> {
     }
     points
 }
+
+/// A case of `cargo bench`: data, what differs from a job's defaults, and which stages are timed on the CPU and on a device.
+pub struct Developed {
+    /// What results are filed under.
+    pub name: &'static str,
+    /// The points.
+    pub data: Data<'static>,
+    /// Dimensions of the map.
+    pub dims: usize,
+    /// How the field is computed.
+    pub field: Field,
+    /// How neighbours are sought.
+    pub knn: Knn,
+    /// Stages on the CPU.
+    pub cpu: &'static [Stage],
+    /// Stages on a device, short enough for a software adapter.
+    pub device: &'static [Stage],
+}
+
+impl Developed {
+    /// What a job is asked for.
+    pub fn settings(&self) -> Settings {
+        Settings { dims: self.dims, field: self.field, knn: self.knn, ..Settings::default() }
+    }
+}
+
+/// Every stage but iterations and whole jobs, which are made of them.
+const PARTS: &[Stage] = &[
+    Stage::Read,
+    Stage::Pca,
+    Stage::Knn,
+    Stage::Calibration,
+    Stage::Symmetrisation,
+    Stage::Start,
+    Stage::Field,
+    Stage::Attraction,
+    Stage::Step,
+    Stage::Loss,
+];
+const ON_DEVICE: &[Stage] =
+    &[Stage::Knn, Stage::Calibration, Stage::Symmetrisation, Stage::Field, Stage::Attraction, Stage::Step, Stage::Loss];
+const FIELD: &[Stage] = &[Stage::Field];
+
+/// What developers time after a change: all ways to compute a stage, at three sizes.
+pub const DEVELOPED: &[Developed] = &[
+    Developed {
+        name: "digits",
+        data: Data::Digits,
+        dims: 2,
+        field: Field::Exact,
+        knn: Knn::Exact,
+        cpu: PARTS,
+        device: ON_DEVICE,
+    },
+    Developed {
+        name: "digits, mesh",
+        data: Data::Digits,
+        dims: 2,
+        field: Field::Mesh,
+        knn: Knn::Exact,
+        cpu: FIELD,
+        device: FIELD,
+    },
+    Developed {
+        name: "digits, 3-D",
+        data: Data::Digits,
+        dims: 3,
+        field: Field::Exact,
+        knn: Knn::Exact,
+        cpu: FIELD,
+        device: FIELD,
+    },
+    Developed {
+        name: "digits, mesh, 3-D",
+        data: Data::Digits,
+        dims: 3,
+        field: Field::Mesh,
+        knn: Knn::Exact,
+        cpu: FIELD,
+        device: FIELD,
+    },
+    Developed {
+        name: "10k",
+        data: Data::Mixture(10_000),
+        dims: 2,
+        field: Field::Mesh,
+        knn: Knn::Inverted,
+        cpu: PARTS,
+        device: ON_DEVICE,
+    },
+    Developed {
+        name: "10k, all pairs",
+        data: Data::Mixture(10_000),
+        dims: 2,
+        field: Field::Exact,
+        knn: Knn::Exact,
+        cpu: &[Stage::Knn, Stage::Field],
+        device: FIELD,
+    },
+    Developed {
+        name: "10k, 3-D",
+        data: Data::Mixture(10_000),
+        dims: 3,
+        field: Field::Mesh,
+        knn: Knn::Inverted,
+        cpu: FIELD,
+        device: FIELD,
+    },
+    Developed {
+        name: "70k",
+        data: Data::Mixture(70_000),
+        dims: 2,
+        field: Field::Mesh,
+        knn: Knn::Inverted,
+        cpu: PARTS,
+        device: &[Stage::Field, Stage::Attraction, Stage::Step, Stage::Loss],
+    },
+    Developed {
+        name: "70k, 3-D",
+        data: Data::Mixture(70_000),
+        dims: 3,
+        field: Field::Mesh,
+        knn: Knn::Inverted,
+        cpu: FIELD,
+        device: &[],
+    },
+];

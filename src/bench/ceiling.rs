@@ -98,8 +98,11 @@ const ROUNDS: usize = 1000;
 
 /// Runs `sums` on each thread, `rounds` times; operations in all.
 fn on_all(threads: usize, rounds: usize, sums: fn() -> (f32, usize)) -> Result<f64> {
-    let done: Vec<(f32, usize)> =
-        (0..threads).into_par_iter().with_max_len(1).map(|_| (0..rounds).map(|_| sums()).last().unwrap_or((0.0, 0))).collect();
+    let done: Vec<(f32, usize)> = (0..threads)
+        .into_par_iter()
+        .with_max_len(1)
+        .map(|_| (0..rounds).map(|_| sums()).last().unwrap_or((0.0, 0)))
+        .collect();
     for (found, _) in &done {
         check(f64::from(*found), expected(1.5, ROUNDS))?;
     }
@@ -200,8 +203,7 @@ pub fn device(gpu: &Gpu) -> Result<Ceiling> {
         let values: Vec<[f32; 4]> = (0..n).map(|i| [i as f32, 1.0, 2.0, 3.0]).collect();
         let source = gpu.upload("source", &values)?;
         let destination = gpu.zeros::<[f32; 4]>("destination", n)?;
-        let call = copy_kernel
-            .bind(gpu, &[("params", &params), ("source", &source), ("destination", &destination)])?;
+        let call = copy_kernel.bind(gpu, &[("params", &params), ("source", &source), ("destination", &destination)])?;
         let bytes_per_second = best(|rounds| {
             let mut batch = gpu.batch();
             for _ in 0..rounds {

@@ -19,8 +19,8 @@ pub struct Growth {
     pub stage: Stage,
     /// By least squares of the logarithms.
     pub exponent: f64,
-    /// The larger of its standard error and of what the shortest and longest runs allow.
-    pub spread: f64,
+    /// The larger of its standard error and of what the spread of the runs allows; nobody knows it of single runs at two sizes.
+    pub spread: Option<f64>,
     /// Sizes that it was fitted to.
     pub sizes: usize,
     /// From so many points.
@@ -52,8 +52,9 @@ pub struct Crossover {
     pub sentence: String,
 }
 
-/// Slope of log y over log x, with the larger of its standard error and of what the ranges of y allow; `None` of fewer than two sizes.
-pub fn exponent(points: &[(f64, f64, f64, f64)]) -> Option<(f64, f64)> {
+/// Slope of log y over log x, of (x, y, relative spread of y if it is known), with the larger of its standard error and of what the spreads
+/// allow; `None` of fewer than two sizes.
+pub fn exponent(points: &[(f64, f64, Option<f64>)]) -> Option<(f64, Option<f64>)> {
     let count = points.len() as f64;
     let x: Vec<f64> = points.iter().map(|point| point.0.ln()).collect();
     let mean = x.iter().sum::<f64>() / count;
@@ -65,17 +66,19 @@ pub fn exponent(points: &[(f64, f64, f64, f64)]) -> Option<(f64, f64)> {
     let slope = x.iter().zip(&y).map(|(x, y)| (x - mean) * y).sum::<f64>() / width;
     let level = y.iter().sum::<f64>() / count;
     let misfit: f64 = x.iter().zip(&y).map(|(x, y)| (y - level - slope * (x - mean)).powi(2)).sum();
-    let error = if points.len() > 2 { (misfit / (count - 2.0) / width).sqrt() } else { 0.0 };
-    // Every time may lie anywhere between its shortest and longest run.
-    let ranges = points.iter().zip(&x).map(|(point, x)| (x - mean).abs() * 0.5 * (point.3 / point.2).ln()).sum::<f64>() / width;
-    Some((slope, error.max(ranges)))
+    let error = (points.len() > 2).then(|| (misfit / (count - 2.0) / width).sqrt());
+    // Every time may be off by half its spread, and all in the worst direction.
+    let off = |(point, x): (&(f64, f64, Option<f64>), &f64)| Some(0.5 * point.2? * (x - mean).abs() / width);
+    let spreads: Option<f64> = points.iter().zip(&x).map(off).sum();
+    Some((slope, error.into_iter().chain(spreads).reduce(f64::max)))
 }
 
 /// The series of one data set, method and width: cases in ascending order of points.
 fn series(report: &Report) -> Vec<Vec<&CaseOut>> {
     let mut all: Vec<Vec<&CaseOut>> = Vec::new();
     for case in &report.cases {
-        let same = |other: &&CaseOut| (&other.data, other.method, other.columns) == (&case.data, case.method, case.columns);
+        let same =
+            |other: &&CaseOut| (&other.data, other.method, other.columns) == (&case.data, case.method, case.columns);
         match all.iter_mut().find(|series| series.first().is_some_and(same)) {
             Some(series) => series.push(case),
             None => all.push(vec![case]),
@@ -94,11 +97,11 @@ pub fn growth(report: &Report) -> Vec<Growth> {
     for series in series(report) {
         for backend in &report.backends {
             for stage in TOLD {
-                let times: Vec<(f64, f64, f64, f64)> = series
+                let times: Vec<(f64, f64, Option<f64>)> = series
                     .iter()
                     .filter_map(|case| {
                         let timing = case.of(&backend.backend, stage)?.seconds?;
-                        Some((case.n as f64, timing.median, timing.min, timing.max))
+                        Some((case.n as f64, timing.median, timing.spread))
                     })
                     .collect();
                 let Some((exponent, spread)) = exponent(&times) else { continue };
@@ -139,7 +142,8 @@ pub fn crossover(report: &Report) -> Vec<Crossover> {
                 };
                 series.iter().filter_map(ratio).collect()
             };
-            let Some((stage, ratios)) = TOLD.iter().map(|&stage| (stage, ratios(stage))).find(|(_, ratios)| !ratios.is_empty())
+            let Some((stage, ratios)) =
+                TOLD.iter().map(|&stage| (stage, ratios(stage))).find(|(_, ratios)| !ratios.is_empty())
             else {
                 continue;
             };
@@ -252,14 +256,17 @@ mod tests {
 
     #[test]
     fn a_power_is_found_with_its_spread() {
-        let exact: Vec<_> = [1e3, 1e4, 1e5].map(|n: f64| (n, n.powf(1.5), n.powf(1.5), n.powf(1.5))).to_vec();
+        let exact = [1e3, 1e4, 1e5].map(|n: f64| (n, n.powf(1.5), Some(0.0)));
         let (slope, spread) = exponent(&exact).expect("three sizes");
-        assert!((slope - 1.5).abs() < 1e-12 && spread < 1e-9);
-        let noisy = [(1e3, 1.0, 0.5, 2.0), (1e4, 10.0, 5.0, 20.0)];
+        assert!((slope - 1.5).abs() < 1e-12 && spread.is_some_and(|spread| spread < 1e-9));
+        let noisy = [(1e3, 1.0, Some(0.2)), (1e4, 10.0, Some(0.2))];
         let (slope, spread) = exponent(&noisy).expect("two sizes");
         assert!((slope - 1.0).abs() < 1e-12);
-        // Half a range of a factor of 4 at either end of a decade.
-        assert!((spread - 2.0 * 0.5 * 4_f64.ln() / 10_f64.ln()).abs() < 1e-12);
+        // A tenth up at one end of a decade and a tenth down at the other.
+        assert!((spread.expect("known") - 0.2 / 10_f64.ln()).abs() < 1e-12);
+        assert_eq!(exponent(&[(1e3, 1.0, None), (1e4, 10.0, Some(0.2))]).expect("two sizes").1, None);
+        let bent = exponent(&[(1e3, 1.0, None), (1e4, 10.0, None), (1e5, 200.0, None)]).expect("three sizes");
+        assert!(bent.1.is_some_and(|spread| spread > 0.05));
         assert!(exponent(&noisy[..1]).is_none());
     }
 
@@ -277,7 +284,9 @@ mod tests {
 
     #[test]
     fn sentences_say_which_is_faster() {
-        let say = |ratios: &[Ratio]| sentence("tsne of 50 columns", "mixture", "gpu:0 (X)", "cpu (2 threads)", ratios, crossing(ratios));
+        let say = |ratios: &[Ratio]| {
+            sentence("tsne of 50 columns", "mixture", "gpu:0 (X)", "cpu (2 threads)", ratios, crossing(ratios))
+        };
         let crosses = say(&[ratio(1000, 0.1), ratio(10_000, 10.0)]);
         assert!(crosses.contains("overtakes cpu (2 threads) at about 3,200 points"), "{crosses}");
         let never = say(&[ratio(1000, 0.1), ratio(10_000, 0.5)]);

@@ -278,9 +278,10 @@ impl<'a> Bench<'a> {
                 if (self.around.stop)() {
                     return Ok(());
                 }
-                let earlier = done.iter().rev().find(|case: &&Case| {
-                    case.method == *method && case.stand.data.name() == data.name()
-                });
+                let earlier = done
+                    .iter()
+                    .rev()
+                    .find(|case: &&Case| case.method == *method && case.stand.data.name() == data.name());
                 let earlier = earlier.map(|case| (case.pass.clone(), case.stand.plan.n));
                 if let Some(case) = self.case(data, method, earlier)? {
                     done.push(case);
@@ -291,7 +292,12 @@ impl<'a> Bench<'a> {
     }
 
     /// Stages and the first whole jobs of one case; `None` where no backend takes part.
-    fn case(&mut self, data: Data<'a>, method: &'static Method, earlier: Option<(Vec<f64>, usize)>) -> Result<Option<Case<'a>>> {
+    fn case(
+        &mut self,
+        data: Data<'a>,
+        method: &'static Method,
+        earlier: Option<(Vec<f64>, usize)>,
+    ) -> Result<Option<Case<'a>>> {
         let (n, columns) = data.shape();
         let name = format!("{}, {}, {n} points", data.name(), method.name);
         let mut plans: Vec<Option<Plan>> = Vec::new();
@@ -343,7 +349,8 @@ impl<'a> Bench<'a> {
                 stage => self.stage(&mut case, stage)?,
             }
         }
-        let edges = case.stand.has_affinities().then(|| case.stand.calibrated().map(|made| made.affinities.indices.len()));
+        let edges =
+            case.stand.has_affinities().then(|| case.stand.calibrated().map(|made| made.affinities.indices.len()));
         self.report.cases[place].edges = edges.transpose()?;
         case.stand.forget();
         Ok(Some(case))

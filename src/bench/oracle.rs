@@ -121,9 +121,15 @@ pub fn affinities_off(
 }
 
 /// The relative error of attractions `[N, d]` over some rows.
-pub fn attraction_off(affinities: &Affinities<f32>, map: ArrayView2<f32>, kernel: Similarity, pull: ArrayView2<f32>) -> f64 {
+pub fn attraction_off(
+    affinities: &Affinities<f32>,
+    map: ArrayView2<f32>,
+    kernel: Similarity,
+    pull: ArrayView2<f32>,
+) -> f64 {
     let rows = sampled_rows(map.nrows(), ROWS);
-    let want: Vec<f64> = rows.iter().flat_map(|&i| with_kernel!(kernel, kernel => edges(affinities, map, i, kernel)).0).collect();
+    let want: Vec<f64> =
+        rows.iter().flat_map(|&i| with_kernel!(kernel, kernel => edges(affinities, map, i, kernel)).0).collect();
     let found: Vec<f32> = rows.iter().flat_map(|&i| pull.row(i).to_vec()).collect();
     relative(&found, &want)
 }
@@ -200,7 +206,8 @@ pub fn objective(stand: &Stand, map: ArrayView2<f32>) -> Result<f64> {
             let made = stand.calibrated()?;
             let cross = cross(&made.affinities, map, kernel);
             let rows = log_weights(map, kernel);
-            let mean = |value: &dyn Fn(f64) -> f64| rows.iter().map(|row| value(row.1)).sum::<f64>() / rows.len() as f64;
+            let mean =
+                |value: &dyn Fn(f64) -> f64| rows.iter().map(|row| value(row.1)).sum::<f64>() / rows.len() as f64;
             let (entropy, log_z) = match normalization {
                 Normalization::Global => (entropy(&made.affinities), (mean(&f64::exp) * n as f64).ln()),
                 Normalization::Row => (made.row_entropy, mean(&|log_weight| log_weight)),

@@ -17,7 +17,8 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let json = embeddable(&String::from_utf8_lossy(&json));
     let mut rest = PAGE;
     for (place, text) in [("{{UPLOT_CSS}}", STYLE), ("{{REPORT}}", &json), ("{{UPLOT_JS}}", CHARTS)] {
-        let (before, after) = rest.split_once(place).ok_or_else(|| io::Error::other(format!("the page has no {place}")))?;
+        let (before, after) =
+            rest.split_once(place).ok_or_else(|| io::Error::other(format!("the page has no {place}")))?;
         out.write_all(before.as_bytes())?;
         out.write_all(text.as_bytes())?;
         rest = after;

@@ -220,7 +220,9 @@ impl Measurement {
     /// Takes the answer in: one that does not hold is told, and has no time.
     pub fn judge(&mut self, checks: Vec<Check>) {
         self.missing = match checks.iter().find(|check| !check.holds()) {
-            Some(check) => Some(format!("wrong: {} is {:.2e}, where {:.2e} is allowed", check.what, check.value, check.bound)),
+            Some(check) => {
+                Some(format!("wrong: {} is {:.2e}, where {:.2e} is allowed", check.what, check.value, check.bound))
+            }
             None if checks.is_empty() => Some("no answer: nothing was compared".into()),
             None => None,
         };
@@ -271,7 +273,8 @@ impl CaseOut {
 /// A whole number with its thousands set apart.
 pub fn thousands(count: usize) -> String {
     let digits = count.to_string();
-    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).unwrap_or("")).collect();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).unwrap_or("")).collect();
     groups.join(",")
 }
 
@@ -282,7 +285,11 @@ impl Report {
             schema_version: SCHEMA_VERSION,
             version: env!("CARGO_PKG_VERSION"),
             commit: option_env!("NEARFIELD_COMMIT"),
-            machine: Machine { cores: rayon::current_num_threads(), system: std::env::consts::OS, ..Machine::default() },
+            machine: Machine {
+                cores: rayon::current_num_threads(),
+                system: std::env::consts::OS,
+                ..Machine::default()
+            },
             options: OptionsOut {
                 input: request.input.map(|data| data.name.clone()),
                 n: request.sizes.clone(),
@@ -358,7 +365,8 @@ impl Report {
         table.write_record(CSV)?;
         for case in &self.cases {
             for entry in &case.measurements {
-                let number = |value: Option<f64>| value.filter(|x| x.is_finite()).map_or_else(String::new, |x| x.to_string());
+                let number =
+                    |value: Option<f64>| value.filter(|x| x.is_finite()).map_or_else(String::new, |x| x.to_string());
                 let timing = |of: fn(&Timing) -> f64| number(entry.seconds.as_ref().map(of));
                 let check = entry.checks.first();
                 table.write_record([
@@ -408,8 +416,23 @@ impl Report {
 
 /// The columns of [`Report::csv`].
 const CSV: [&str; 17] = [
-    "data", "n", "columns", "method", "backend", "stage", "median", "min", "max", "repeats", "spread", "check", "value",
-    "bytes", "operations", "of_limit", "missing",
+    "data",
+    "n",
+    "columns",
+    "method",
+    "backend",
+    "stage",
+    "median",
+    "min",
+    "max",
+    "repeats",
+    "spread",
+    "check",
+    "value",
+    "bytes",
+    "operations",
+    "of_limit",
+    "missing",
 ];
 
 impl BackendOut {
@@ -513,7 +536,8 @@ impl Old {
             }
         }
         let backends = value["backends"].as_array().ok_or_else(broken)?;
-        let backends = backends.iter().filter_map(|backend| Some((text_of(&backend["backend"])?, text_of(&backend["name"])?)));
+        let backends =
+            backends.iter().filter_map(|backend| Some((text_of(&backend["backend"])?, text_of(&backend["name"])?)));
         Ok(Old {
             version: text_of(&value["version"]).unwrap_or_default(),
             processor: text_of(&value["machine"]["processor"]).unwrap_or_default(),

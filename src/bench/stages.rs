@@ -89,7 +89,12 @@ pub fn components(stand: &Stand) -> usize {
 ///
 /// # Errors
 /// Any fault of the device, and those of the stages before.
-pub fn stint<'a>(stage: Stage, stand: &'a Stand<'a>, plan: &Plan, gpu: Option<&'a Gpu>) -> Result<Option<Box<dyn Stint + 'a>>> {
+pub fn stint<'a>(
+    stage: Stage,
+    stand: &'a Stand<'a>,
+    plan: &Plan,
+    gpu: Option<&'a Gpu>,
+) -> Result<Option<Box<dyn Stint + 'a>>> {
     if stage.is_hosts() && gpu.is_some() {
         return Ok(None);
     }

@@ -32,7 +32,9 @@ pub fn text(report: &Report, compared: Option<(&Old, &[Compared])>) -> String {
             ),
         );
     }
-    if let Some(case) = report.cases.iter().rev().find(|case| case.measurements.iter().any(|entry| entry.rates.is_some())) {
+    if let Some(case) =
+        report.cases.iter().rev().find(|case| case.measurements.iter().any(|entry| entry.rates.is_some()))
+    {
         for backends in labels(report).chunks(ABREAST) {
             rates(&mut out, case, backends);
         }
@@ -103,9 +105,13 @@ fn machine(out: &mut Out, report: &Report) {
             None => backend.name.clone(),
         };
         if let Some(Ceiling { copy, operations_per_second }) = &backend.ceiling {
-            let rates: Vec<String> = copy.iter().map(|rate| Digits(rate.bytes_per_second / 1e9, 2).to_string()).collect();
+            let rates: Vec<String> =
+                copy.iter().map(|rate| Digits(rate.bytes_per_second / 1e9, 2).to_string()).collect();
             text += &format!("; copies {} GB/s", rates.join(", "));
-            text += &format!(" at {}", copy.iter().map(|rate| format!("{:.0}", rate.bytes / 1_048_576.0)).collect::<Vec<_>>().join(", "));
+            text += &format!(
+                " at {}",
+                copy.iter().map(|rate| format!("{:.0}", rate.bytes / 1_048_576.0)).collect::<Vec<_>>().join(", ")
+            );
             text += &format!(" MiB, does {} Gop/s", Digits(operations_per_second / 1e9, 2));
         }
         out.wrapped(&left(&format!("  {}", backend.backend), 10), &text);
@@ -135,7 +141,10 @@ fn stages(out: &mut Out, case: &CaseOut, backends: &[String]) {
     out.line(&format!("{}{graph}", case.title()));
     let heads: String = backends.iter().map(|label| format!("  {}", left(label, 25))).collect();
     out.line(&format!("{}{heads}", left("", 15)));
-    let heads: String = backends.iter().map(|_| format!("  {} {} {}", right("time", 9), right("limit", 5), left("answer", 9))).collect();
+    let heads: String = backends
+        .iter()
+        .map(|_| format!("  {} {} {}", right("time", 9), right("limit", 5), left("answer", 9)))
+        .collect();
     out.line(&format!("{}{heads}", left("stage", 15)));
     for (stage, name, _) in super::STAGES {
         let entries: Vec<Option<&Measurement>> = backends.iter().map(|label| case.of(label, stage)).collect();
@@ -151,7 +160,8 @@ fn stages(out: &mut Out, case: &CaseOut, backends: &[String]) {
         }
     }
     for memory in case.memory.iter().filter(|memory| backends.contains(&memory.backend)) {
-        let device = memory.device_bytes.map_or_else(String::new, |bytes| format!(", {} of the device", bytes_of(bytes as f64)));
+        let device =
+            memory.device_bytes.map_or_else(String::new, |bytes| format!(", {} of the device", bytes_of(bytes as f64)));
         let whose = if memory.host_bytes_of_this_job { "" } else { " (of the process so far)" };
         out.line(&format!(
             "  peak memory on {}: {} of the host{whose}{device}",
@@ -264,9 +274,10 @@ fn rates(out: &mut Out, case: &CaseOut, backends: &[String]) {
     }
     out.line("");
     out.line(&format!("{}: what must be done at the least, and how fast it was", case.title()));
-    let heads: String = backends.iter().map(|label| format!("  {}", left(label, 22))).collect();
+    let heads: String = backends.iter().map(|label| format!("  {}", left(label, 20))).collect();
     out.line(&format!("{}{heads}", left("", 33)));
-    let heads: String = backends.iter().map(|_| format!("  {} {} {}", right("GB/s", 6), right("Gop/s", 6), left("bound", 8))).collect();
+    let heads: String =
+        backends.iter().map(|_| format!("  {} {} {}", right("GB/s", 6), right("Gop/s", 6), left("bound", 6))).collect();
     out.line(&format!("{}{}{}{heads}", left("stage", 15), right("bytes", 9), right("op", 9)));
     for (stage, name, _) in super::STAGES {
         let entries: Vec<Option<&Measurement>> = backends.iter().map(|label| case.of(label, stage)).collect();
@@ -278,14 +289,14 @@ fn rates(out: &mut Out, case: &CaseOut, backends: &[String]) {
             .iter()
             .map(|entry| {
                 let Some((rates, timing)) = entry.and_then(|entry| Some((entry.rates?, entry.seconds?))) else {
-                    return format!("  {}", left(&right("–", 6), 22));
+                    return format!("  {}", left(&right("–", 6), 20));
                 };
                 let digits = timing.digits().min(2);
                 format!(
                     "  {} {} {}",
                     right(&Digits(rates.bytes_per_second / 1e9, digits).to_string(), 6),
                     right(&Digits(rates.operations_per_second / 1e9, digits).to_string(), 6),
-                    left(if rates.limit == Some("memory") { "memory" } else { "arith." }, 8)
+                    left(if rates.limit == Some("memory") { "memory" } else { "arith." }, 6)
                 )
             })
             .collect();
@@ -360,15 +371,17 @@ fn endings(out: &mut Out, report: &Report) {
         out.line("");
     }
     for growth in &report.growth {
-        let digits = usize::from(growth.spread < 0.05) + 1;
+        let digits = usize::from(growth.spread.is_some_and(|spread| spread < 0.05)) + 1;
+        let spread = growth
+            .spread
+            .map_or("(of single runs: spread unknown)".to_owned(), |spread| format!("± {spread:.digits$}"));
         let what = if growth.stage == Stage::Whole { "a whole job" } else { "an iteration" };
         out.wrapped(
             "",
             &format!(
-                "{what} of {} grows as n^{:.digits$} ± {:.digits$} on {} ({}, {} to {} points, {} sizes)",
+                "{what} of {} grows as n^{:.digits$} {spread} on {} ({}, {} to {} points, {} sizes)",
                 growth.method,
                 growth.exponent,
-                growth.spread,
                 growth.backend,
                 growth.data,
                 thousands(growth.from),
@@ -397,7 +410,9 @@ fn comparison(out: &mut Out, report: &Report, old: &Old, compared: &[Compared]) 
         out.wrapped("  ", &format!("the processor was another one: {}", old.processor));
     }
     for backend in &report.backends {
-        if let Some((label, name)) = old.backends.iter().find(|(label, name)| *label == backend.backend && *name != backend.name) {
+        if let Some((label, name)) =
+            old.backends.iter().find(|(label, name)| *label == backend.backend && *name != backend.name)
+        {
             out.wrapped("  ", &format!("{label} was another one: {name}"));
         }
     }

@@ -559,7 +559,7 @@ pub struct Bench {
     pub n: Vec<usize>,
 
     /// Methods, as in `embed --method`.
-    #[arg(long, value_name = "METHOD", default_value = METHODS[0].name, value_parser = methods(), value_delimiter = ',')]
+    #[arg(long, value_name = "METHOD", default_value = NEIGHBOURS[0].name, value_parser = methods(), value_delimiter = ',')]
     pub methods: Vec<&'static Method>,
 
     /// What computes: cpu, cpu:THREADS, gpu, gpu:N or part of an adapter's name [default: cpu, cpu:1 and every adapter].
@@ -793,7 +793,7 @@ fn after_bench_help() -> String {
         text += &format!("  {name:<14}  {what}\n");
     }
     text += "\nMethods:\n";
-    for method in METHODS {
+    for method in objective::methods() {
         text += &format!("  {:<7} {}\n", method.name, method.what);
     }
     text += "\n";

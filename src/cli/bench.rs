@@ -1,6 +1,6 @@
 //! `nearfield bench`: what is wrong is refused before any work, then everything is measured, shown and written.
 
-use super::args::{Bench, BackendChoice};
+use super::args::{BackendChoice, Bench};
 use super::progress::Display;
 use super::{End, adapters, host, interrupt, outputs};
 use crate::bench::report::Old;
@@ -19,9 +19,15 @@ type Output = (&'static str, &'static str, fn(&Path, &Report) -> Result<()>);
 
 /// The formats, in the order in which help shows them.
 pub const OUTPUTS: [Output; 4] = [
-    ("json", "everything that was measured, with stable keys", |path, report| render::replace(path, |out| report.json(out))),
-    ("csv", "a row for each stage of each case on each backend", |path, report| render::replace(path, |out| report.csv(out))),
-    ("html", "a page with charts to look around in; needs no network", |path, report| render::replace(path, |out| page::write(report, out))),
+    ("json", "everything that was measured, with stable keys", |path, report| {
+        render::replace(path, |out| report.json(out))
+    }),
+    ("csv", "a row for each stage of each case on each backend", |path, report| {
+        render::replace(path, |out| report.csv(out))
+    }),
+    ("html", "a page with charts to look around in; needs no network", |path, report| {
+        render::replace(path, |out| page::write(report, out))
+    }),
     ("png", "a picture: time over the number of points for each backend", picture::write),
 ];
 
@@ -108,7 +114,8 @@ fn backends(choices: &[BackendChoice], display: &Display) -> Result<Vec<Backend>
             }
         }
         if found.is_empty() {
-            display.note("there is no GPU adapter: only the CPU is measured (`nearfield adapters` says how to get one)");
+            display
+                .note("there is no GPU adapter: only the CPU is measured (`nearfield adapters` says how to get one)");
         }
         return Ok(all);
     }
@@ -142,7 +149,9 @@ impl std::str::FromStr for BackendChoice {
         match text.split_once(':') {
             Some(("cpu", threads)) => {
                 let count = threads.parse().ok().filter(|count| (1..=1024).contains(count));
-                count.map(|count| BackendChoice::Cpu(Some(count))).ok_or_else(|| "give cpu: and a number from 1 to 1024".into())
+                count
+                    .map(|count| BackendChoice::Cpu(Some(count)))
+                    .ok_or_else(|| "give cpu: and a number from 1 to 1024".into())
             }
             _ => match text.parse::<Choice>() {
                 Ok(Choice::Cpu) => Ok(BackendChoice::Cpu(None)),

@@ -259,7 +259,9 @@ impl<T: Real> Descent for Cpu<'_, T> {
                 }
                 Part::Loss => {
                     let points = self.state.points.view();
-                    if let (Field::Dense(rows), Goal::Neighbour { method, reference, .. }) = (&mut self.field, self.goal) {
+                    if let (Field::Dense(rows), Goal::Neighbour { method, reference, .. }) =
+                        (&mut self.field, self.goal)
+                    {
                         *rows = with_kernel!(method.kernel, kernel => partition(points, kernel, &method, reference));
                     }
                     if let Some(attraction) = &self.attraction {

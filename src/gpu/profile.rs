@@ -42,12 +42,7 @@ pub(super) struct Recording {
 
 impl Recording {
     /// A pass for the next dispatch, of this name.
-    pub fn pass(
-        &mut self,
-        gpu: &Gpu,
-        encoder: &mut wgpu::CommandEncoder,
-        name: &str,
-    ) -> wgpu::ComputePass<'static> {
+    pub fn pass(&mut self, gpu: &Gpu, encoder: &mut wgpu::CommandEncoder, name: &str) -> wgpu::ComputePass<'static> {
         let place = self.names.len() % DISPATCHES;
         if place == 0 {
             self.sets.push(gpu.device.create_query_set(&wgpu::QuerySetDescriptor {
