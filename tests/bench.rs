@@ -116,6 +116,22 @@ fn every_stage_has_a_right_answer_and_a_time_on_every_backend() {
 }
 
 #[test]
+fn ceilings_are_checked() {
+    for backend in backends() {
+        // What it copies and sums is compared inside.
+        let ceiling = backend.ceiling().expect("right sums");
+        assert!(ceiling.copy.windows(2).all(|pair| pair[0].bytes < pair[1].bytes), "{ceiling:?}");
+        assert!(ceiling.copy.iter().all(|rate| rate.bytes_per_second > 1e6) && ceiling.operations_per_second > 1e6);
+        // The rate of the smallest copy that holds so much, and of the largest beyond.
+        assert_eq!(ceiling.copy_rate(1.0), ceiling.copy[0].bytes_per_second);
+        assert_eq!(ceiling.copy_rate(1e12), ceiling.copy[2].bytes_per_second);
+        let (seconds, memory) = ceiling.least_seconds(1e9, 1e9, 0.0);
+        assert!(memory && (seconds * ceiling.copy[2].bytes_per_second / 1e9 - 1.0).abs() < 1e-9);
+        assert!(!ceiling.least_seconds(1.0, 1.0, 1e9).1);
+    }
+}
+
+#[test]
 fn the_schema_holds() {
     let backends = backends();
     let report = measure(&request(&[200], vec![Stage::Field, Stage::Iteration]), &backends);

@@ -161,25 +161,30 @@ fn edges<K: Kernel<f64>>(affinities: &Affinities<f32>, map: ArrayView2<f32>, i: 
 }
 
 /// Pairs that a look at some rows may take.
-const PAIRS: usize = 400_000_000;
+const PAIRS: usize = 100_000_000;
 
 /// log Σ_j w(D_ij) of some rows of a map, with the rows' numbers.
 pub fn log_weights(map: ArrayView2<f32>, kernel: Similarity) -> Vec<(usize, f64)> {
-    let wide = map.mapv(f64::from);
+    // [N, 3], so that one loop serves the plane and space.
+    let wide: Vec<[f64; 3]> =
+        map.outer_iter().map(|row| std::array::from_fn(|c| row.get(c).map_or(0.0, |&y| f64::from(y)))).collect();
     let rows = sampled_rows(map.nrows(), (PAIRS / map.nrows().max(1)).max(50));
-    let row = |i: usize| with_kernel!(kernel, kernel => log_weight(wide.view(), i, kernel));
+    let row = |i: usize| with_kernel!(kernel, kernel => log_weight(&wide, i, kernel));
     rows.into_par_iter().map(|i| (i, row(i))).collect()
 }
 
 /// With the largest term taken out, so that not all of them underflow.
-fn log_weight<K: Kernel<f64>>(map: ArrayView2<f64>, i: usize, kernel: K) -> f64 {
-    let score = |j: usize| {
-        let squares = map.row(i).into_iter().zip(map.row(j)).map(|(a, b)| (a - b) * (a - b));
-        kernel.log_weight(squares.sum())
-    };
-    let scores: Vec<f64> = (0..map.nrows()).filter(|&j| j != i).map(score).collect();
-    let most = scores.iter().copied().fold(f64::MIN, f64::max);
-    most + scores.iter().map(|score| (score - most).exp()).sum::<f64>().ln()
+fn log_weight<K: Kernel<f64>>(map: &[[f64; 3]], i: usize, kernel: K) -> f64 {
+    let here = map[i];
+    let squares = |there: &[f64; 3]| (0..3).map(|c| (here[c] - there[c]) * (here[c] - there[c])).sum::<f64>();
+    let others = || map.iter().enumerate().filter(|&(j, _)| j != i).map(|(_, there)| squares(there));
+    let sum: f64 = others().map(|d2| kernel.weight(d2)).sum();
+    // Far from underflow, or not a number: as it is.
+    if !(sum < 1e-200) {
+        return sum.ln();
+    }
+    let most = kernel.log_weight(others().fold(f64::INFINITY, f64::min));
+    most + others().map(|d2| (kernel.log_weight(d2) - most).exp()).sum::<f64>().ln()
 }
 
 /// The force of all pairs, for methods whose field is no plain sum: `[N, d]`.
