@@ -70,7 +70,7 @@ pub const STAGES: [(Stage, &str, &str); 12] = [
 pub enum Data<'a> {
     /// The 1,797 digits that are shipped, 64 columns.
     Digits,
-    /// So many points of [`COLUMNS`] columns from 100 Gaussians.
+    /// So many points of [`COLUMNS`] columns from ten Gaussians.
     Mixture(usize),
     /// So many rows of what was read, evenly spread.
     Given(&'a Dataset, usize),
@@ -79,8 +79,8 @@ pub enum Data<'a> {
 /// Columns of a mixture: what wide inputs are reduced to.
 pub const COLUMNS: usize = 50;
 
-/// Gaussians of a mixture.
-const GROUPS: usize = 100;
+/// Gaussians of a mixture: few enough that a thousand points have neighbours in their own.
+const GROUPS: usize = 10;
 
 /// Sizes of mixtures where none are asked for.
 pub const SIZES: [usize; 5] = [1_000, 3_000, 10_000, 30_000, 100_000];
@@ -123,13 +123,13 @@ impl Data<'_> {
     }
 }
 
-/// `[n, columns]`: 100 Gaussians of deviation 1 in turn, their centres normal of deviation 2.
+/// `[n, columns]`: ten Gaussians of deviation 1 in turn, their centres normal of deviation 1, so that they touch.
 pub fn mixture(n: usize, columns: usize, seed: u64) -> Array2<f32> {
     let normal = |rows: usize, stream: u64| {
         let mut normal = Normal::new(seed, stream);
         Array2::from_shape_simple_fn((rows, columns), || normal.next().expect("endless") as f32)
     };
-    let centres = normal(GROUPS, 0) * 2.0;
+    let centres = normal(GROUPS, 0);
     let mut points = normal(n, 1);
     for (i, mut row) in points.axis_iter_mut(Axis(0)).enumerate() {
         row += &centres.row(i % GROUPS);

@@ -32,9 +32,13 @@ pub fn text(report: &Report, compared: Option<(&Old, &[Compared])>) -> String {
             ),
         );
     }
-    if let Some(case) =
-        report.cases.iter().rev().find(|case| case.measurements.iter().any(|entry| entry.rates.is_some()))
-    {
+    // The largest of those in which the most backends took part.
+    let rated = |case: &&CaseOut| {
+        let has_rates =
+            |label: &&String| case.measurements.iter().any(|entry| entry.backend == **label && entry.rates.is_some());
+        labels(report).iter().filter(has_rates).count()
+    };
+    if let Some(case) = report.cases.iter().filter(|case| rated(case) > 0).max_by_key(rated) {
         for backends in labels(report).chunks(ABREAST) {
             rates(&mut out, case, backends);
         }
