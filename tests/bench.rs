@@ -6,6 +6,8 @@ use common::adapters::chosen;
 use nearfield::bench::report::{Old, SCHEMA, SCHEMA_VERSION};
 use nearfield::bench::{Around, Backend, Report, Request, STAGES, Spoil, Stage, page, picture, run, table};
 use nearfield::cli::bench_spoilt;
+use nearfield::field::exact::exact_gpu;
+use nearfield::gpu::{Gpu, Options};
 use nearfield::objective::{Method, methods};
 use nearfield::plan::Budget;
 use serde_json::Value;
@@ -128,6 +130,45 @@ fn ceilings_are_checked() {
         let (seconds, memory) = ceiling.least_seconds(1e9, 1e9, 0.0);
         assert!(memory && (seconds * ceiling.copy[2].bytes_per_second / 1e9 - 1.0).abs() < 1e-9);
         assert!(!ceiling.least_seconds(1.0, 1.0, 1e9).1);
+    }
+}
+
+#[test]
+fn a_lost_device_has_no_times_and_the_cpu_keeps_its_own() {
+    for adapter in chosen() {
+        let backends = [Backend::cpu(None).expect("threads"), Backend::gpu(&adapter).expect("it opens")];
+        backends[1].device().expect("a device").inject_loss();
+        let report = measure(&request(&[200], vec![Stage::Field, Stage::Whole]), &backends);
+        let error = report.verdict().expect_err("a device is gone");
+        assert_eq!(error.exit_code(), 1);
+        for stage in [Stage::Field, Stage::Whole] {
+            let entry = |label: &str| report.cases[0].of(label, stage).expect("it was tried");
+            assert!(entry("cpu").seconds.is_some());
+            let lost = entry(&backends[1].label);
+            assert!(
+                lost.seconds.is_none() && lost.missing.as_ref().is_some_and(|why| why.contains("no answer")),
+                "{lost:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_profile_changes_no_number() {
+    let map = nearfield::bench::cases::mixture(700, 2, 3);
+    for adapter in chosen() {
+        for profile in [false, true] {
+            let gpu = Gpu::open(&adapter, Options { profile, ..Options::default() }).expect("it opens");
+            let plain = exact_gpu(&gpu, map.view()).expect("no fault");
+            let (timed, kernels) = gpu.profiled(|| exact_gpu(&gpu, map.view())).expect("no fault");
+            assert_eq!(plain, timed, "the same bytes with each dispatch in a pass of its own");
+            assert_eq!(!kernels.is_empty(), gpu.has_timestamps());
+            assert!(!gpu.has_timestamps() || profile, "a normal job asks for no timestamps");
+            for kernel in &kernels {
+                assert!(kernel.calls > 0 && kernel.seconds >= 0.0 && kernel.name.contains(".wgsl:"), "{kernel:?}");
+            }
+            assert_eq!(exact_gpu(&gpu, map.view()).expect("no fault"), plain, "and when the profile is over");
+        }
     }
 }
 

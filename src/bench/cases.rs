@@ -8,7 +8,7 @@ use crate::plan::{Field, Knn, Settings};
 use ndarray::{Array2, Axis};
 
 /// A part of a job that is timed by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
     /// An `.npy` file of the points is read and checked.

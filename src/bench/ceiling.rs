@@ -98,11 +98,8 @@ const ROUNDS: usize = 1000;
 
 /// Runs `sums` on each thread, `rounds` times; operations in all.
 fn on_all(threads: usize, rounds: usize, sums: fn() -> (f32, usize)) -> Result<f64> {
-    let done: Vec<(f32, usize)> = (0..threads)
-        .into_par_iter()
-        .with_max_len(1)
-        .map(|_| (0..rounds).map(|_| sums()).last().unwrap_or((0.0, 0)))
-        .collect();
+    let done: Vec<(f32, usize)> =
+        (0..threads).into_par_iter().with_max_len(1).map(|_| (0..rounds).fold((0.0, 0), |_, _| sums())).collect();
     for (found, _) in &done {
         check(f64::from(*found), expected(1.5, ROUNDS))?;
     }

@@ -290,16 +290,11 @@ impl<'a> Bench<'a> {
                     let case = smaller.iter().rev().find(|case| case.plans[b].is_some())?;
                     Some(case.pass[b] * (data.shape().0 as f64 / case.stand.plan.n as f64).powf(GROWTH))
                 });
-                let expected: Option<Vec<f64>> = match smaller.last() {
-                    None => None,
-                    // Who took no part in the last takes none now.
-                    Some(last) => Some(
-                        expected
-                            .zip(&last.plans)
-                            .map(|(seconds, plan)| seconds.filter(|_| plan.is_some()).unwrap_or(f64::INFINITY))
-                            .collect(),
-                    ),
-                };
+                // Who took no part in the last takes none now.
+                let expected = smaller.last().map(|last| {
+                    let now = expected.zip(&last.plans).map(|(seconds, plan)| seconds.filter(|_| plan.is_some()));
+                    now.map(|seconds| seconds.unwrap_or(f64::INFINITY)).collect::<Vec<f64>>()
+                });
                 if let Some(case) = self.case(data, method, expected)? {
                     done.push(case);
                 }

@@ -4,7 +4,7 @@ use super::args::{BackendChoice, Bench};
 use super::progress::Display;
 use super::{End, adapters, host, interrupt, outputs};
 use crate::bench::report::Old;
-use crate::bench::{self, Around, Backend, Report, Request, STAGES, Spoil, page, picture, table};
+use crate::bench::{self, Around, Backend, Report, Request, STAGES, Spoil, Stage, page, picture, table};
 use crate::gpu::{self, Adapter, Choice};
 use crate::plan::Budget;
 use crate::{Error, Result, input, render};
@@ -53,12 +53,9 @@ pub fn run(arguments: &Bench, out: &mut dyn Write, spoil: Option<Spoil>) -> Resu
         }
         None => None,
     };
-    let mut stages = match arguments.stages.is_empty() {
-        true => STAGES.iter().map(|(stage, ..)| *stage).collect(),
-        false => arguments.stages.clone(),
-    };
-    stages.sort_unstable();
-    stages.dedup();
+    // In the order of a job, each once.
+    let asked = |stage: &Stage| arguments.stages.is_empty() || arguments.stages.contains(stage);
+    let stages = STAGES.iter().map(|(stage, ..)| *stage).filter(asked).collect();
     let request = Request {
         input: data.as_ref(),
         sizes: arguments.n.clone(),
