@@ -379,7 +379,9 @@ impl<'a> Bench<'a> {
         loop {
             let all: Vec<usize> = (0..plans.len()).filter(|&b| plans[b].is_some()).collect();
             let needed: f64 = all.iter().map(|&b| expected[b]).sum();
-            let slowest = all.into_iter().max_by(|&a, &b| expected[a].total_cmp(&expected[b]));
+            // The first is what the others are held against: it goes last.
+            let slowest =
+                all.into_iter().max_by(|&a, &b| (a > 0).cmp(&(b > 0)).then(expected[a].total_cmp(&expected[b])));
             let Some(slowest) = slowest.filter(|_| needed >= left) else { break };
             plans[slowest] = None;
             let label = &self.backends[slowest].label;

@@ -226,9 +226,11 @@ pub fn seconds(value: f64, digits: i32) -> String {
     if !value.is_finite() {
         return "–".into();
     }
-    let (unit, name) = match value {
-        v if v >= 0.9995 => (1.0, "s"),
-        v if v >= 0.9995e-3 => (1e-3, "ms"),
+    // By what will be shown: 999.6 µs to three digits are 1.00 ms.
+    let step = 10_f64.powi(value.abs().max(1e-12).log10().floor() as i32 + 1 - digits);
+    let (unit, name) = match (value / step).round() * step * (1.0 + 1e-9) {
+        v if v >= 1.0 => (1.0, "s"),
+        v if v >= 1e-3 => (1e-3, "ms"),
         _ => (1e-6, "µs"),
     };
     format!("{} {name}", Digits(value / unit, digits))
@@ -457,6 +459,8 @@ mod tests {
         assert_eq!(seconds(0.000_123_4, 3), "123 µs");
         assert_eq!(seconds(0.012_34, 2), "12 ms");
         assert_eq!(seconds(12.34, 3), "12.3 s");
+        assert_eq!(seconds(0.000_998, 2), "1.0 ms");
+        assert_eq!(seconds(0.001, 3), "1.00 ms");
         assert_eq!(share(0.123), "12%");
         assert_eq!(share(1.7), ">100%");
         assert_eq!(bytes_of(1_234_567.0), "1.23 MB");
