@@ -117,8 +117,8 @@ fn draw(area: &Area, report: &Report) -> std::result::Result<(), Box<dyn std::er
         .axis_style(FAINT_INK)
         .bold_line_style(GRID)
         .light_line_style(TRANSPARENT)
-        .x_label_formatter(&|n| thousands(n.round() as usize))
-        .y_label_formatter(&|seconds| table::seconds(*seconds, 1))
+        .x_label_formatter(&|n| if is_round(*n) { thousands(n.round() as usize) } else { String::new() })
+        .y_label_formatter(&|seconds| if is_round(*seconds) { table::seconds(*seconds, 1) } else { String::new() })
         .draw()?;
     for (number, (backend, line)) in report.backends.iter().zip(&lines).enumerate() {
         if line.is_empty() {
@@ -145,4 +145,10 @@ fn draw(area: &Area, report: &Report) -> std::result::Result<(), Box<dyn std::er
         .legend_area_size(34)
         .draw()?;
     Ok(())
+}
+
+/// Whether it is 1, 2 or 5 times a power of ten: on a logarithmic axis there is no room for more.
+fn is_round(value: f64) -> bool {
+    let digit = value / 10_f64.powf((value.log10() + 1e-9).floor());
+    [1.0, 2.0, 5.0].iter().any(|round| (digit - round).abs() < 1e-6)
 }
