@@ -168,7 +168,7 @@ fn stages(out: &mut Out, case: &CaseOut, backends: &[String]) {
             memory.device_bytes.map_or_else(String::new, |bytes| format!(", {} of the device", bytes_of(bytes as f64)));
         let whose = if memory.host_bytes_of_this_job { "" } else { " (of the process so far)" };
         out.line(&format!(
-            "  peak memory on {}: {} of the host{whose}{device}",
+            "  peak memory while on {}: {} of the host{whose}{device}",
             memory.backend,
             bytes_of(memory.host_bytes as f64)
         ));
