@@ -1,5 +1,6 @@
 //! The nouns that flow from left to right: plain structs with documented shapes and invariants.
 
+use crate::Result;
 use crate::real::Real;
 use ndarray::{Array1, Array2};
 
@@ -17,6 +18,120 @@ pub struct Dataset {
     pub labels: Option<Labels>,
     /// What the reader did that a user should know, one sentence each.
     pub notes: Vec<String>,
+}
+
+/// Input as read and checked, its points as they are held until they are narrowed.
+///
+/// Invariants: those of [`Dataset`]; `ids`, if there are any, and `rows` count as many as the rows.
+pub struct Input {
+    /// Where it came from, for messages and pictures: a path, `sample:NAME` or `stdin`.
+    pub name: String,
+    /// `[N, M]` values.
+    pub points: Points,
+    /// One label a row.
+    pub labels: Option<Labels>,
+    /// One name a row.
+    pub ids: Option<Vec<String>>,
+    /// Rows of the file, those left out included.
+    pub of: usize,
+    /// `[N]` which rows of the file are here, ascending; `None` if all are.
+    pub rows: Option<Vec<u32>>,
+    /// What the reader did that a user should know, one sentence each.
+    pub notes: Vec<String>,
+}
+
+/// `[N, M]` values, as they are held.
+pub enum Points {
+    /// All in memory.
+    Dense(Array2<f32>),
+    /// Those that are not 0.
+    Sparse(Sparse),
+    /// On a disk, because memory is too small for them.
+    Stored(Box<dyn Stored>),
+}
+
+impl Points {
+    /// Rows and columns.
+    pub fn dim(&self) -> (usize, usize) {
+        match self {
+            Points::Dense(points) => points.dim(),
+            Points::Sparse(sparse) => (sparse.n_rows(), sparse.columns),
+            Points::Stored(stored) => stored.dim(),
+        }
+    }
+}
+
+/// A matrix in compressed rows.
+///
+/// Invariants: `offsets` ascends from 0 to the number of values; each row's indices strictly ascend and are below `columns`; every
+/// value is finite.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sparse {
+    /// Columns M.
+    pub columns: usize,
+    /// `[N + 1]` where each row starts.
+    pub offsets: Vec<usize>,
+    /// Column of each value.
+    pub indices: Vec<u32>,
+    /// The values.
+    pub values: Vec<f32>,
+}
+
+impl Sparse {
+    /// Rows N.
+    pub fn n_rows(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    /// Columns and values of row `i`.
+    pub fn row(&self, i: usize) -> (&[u32], &[f32]) {
+        let range = self.offsets[i]..self.offsets[i + 1];
+        (&self.indices[range.clone()], &self.values[range])
+    }
+
+    /// The transposed matrix: columns in compressed form.
+    pub fn transposed(&self) -> Sparse {
+        let mut offsets = vec![0; self.columns + 1];
+        for &column in &self.indices {
+            offsets[column as usize + 1] += 1;
+        }
+        for c in 0..self.columns {
+            offsets[c + 1] += offsets[c];
+        }
+        let mut next = offsets.clone();
+        let (mut indices, mut values) = (vec![0; self.values.len()], vec![0.0; self.values.len()]);
+        for i in 0..self.n_rows() {
+            let (columns, row) = self.row(i);
+            for (&column, &value) in columns.iter().zip(row) {
+                let at = &mut next[column as usize];
+                (indices[*at], values[*at]) = (i as u32, value);
+                *at += 1;
+            }
+        }
+        Sparse { columns: self.n_rows(), offsets, indices, values }
+    }
+
+    /// All values, `[N, M]`.
+    pub fn dense(&self) -> Array2<f32> {
+        let mut dense = Array2::zeros((self.n_rows(), self.columns));
+        for (i, mut row) in dense.outer_iter_mut().enumerate() {
+            let (columns, values) = self.row(i);
+            columns.iter().zip(values).for_each(|(&column, &value)| row[column as usize] = value);
+        }
+        dense
+    }
+}
+
+/// Rows on a disk, read when they are asked for.
+pub trait Stored: Send + Sync {
+    /// Rows and columns.
+    fn dim(&self) -> (usize, usize);
+
+    /// Reads rows from `first` on into `rows`, `[rows, columns]`; all values are finite.
+    ///
+    /// # Errors
+    /// [`crate::Error::Job`] if the disk fails, or the file is no longer what it was.
+    fn read(&self, first: usize, rows: &mut [f32]) -> Result<()>;
 }
 
 /// One label a point.

@@ -106,5 +106,23 @@ pub(crate) fn printable(text: &str) -> String {
     printable
 }
 
+/// Bytes for a person: three digits, decimal units.
+pub(crate) fn size(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    let mut unit = "bytes";
+    for next in ["kB", "MB", "GB", "TB", "PB"] {
+        if value < 999.5 {
+            break;
+        }
+        (value, unit) = (value / 1000.0, next);
+    }
+    match value {
+        _ if unit == "bytes" => format!("{bytes} bytes"),
+        v if v < 9.995 => format!("{v:.2} {unit}"),
+        v if v < 99.95 => format!("{v:.1} {unit}"),
+        v => format!("{v:.0} {unit}"),
+    }
+}
+
 /// The library's result.
 pub type Result<T> = std::result::Result<T, Error>;

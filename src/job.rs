@@ -4,11 +4,11 @@
 //! stage that failed is done again there, and a descent goes on from its last reading of the objective; else the job ends
 //! with the error, and with the map as of that reading if there was one.
 
-use crate::data::{Dataset, TracePoint};
+use crate::data::{Dataset, Input, Neighbors, Points, TracePoint};
 use crate::engine::{self, Cpu, Descent, Device, Fault, Outcome, Progress, Schedule, Stop};
 use crate::field::Method;
 use crate::gpu::Gpu;
-use crate::init::{self, principal_components};
+use crate::init::{self, components_of, principal_components};
 use crate::knn::{Metric, Order, Search};
 use crate::objective::dense::Reference;
 use crate::objective::dissimilarity::{self, Dissimilarities};
@@ -17,7 +17,7 @@ use crate::objective::{Goal, Neighbour, Objective};
 use crate::optimizer::Phase;
 use crate::optimizer::step::State;
 use crate::plan::{FRESH_PAIRS, FRESH_SAMPLES, Plan, Settings, Start};
-use crate::{Error, Result, affinity, knn};
+use crate::{Error, Result, affinity, input, knn};
 use ndarray::Array2;
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
@@ -106,6 +106,23 @@ pub struct Given {
     pub start: Option<Array2<f32>>,
     /// Affinities: (i, j, weight).
     pub affinities: Option<Vec<(u32, u32, f64)>>,
+    /// Neighbours, at least as many as the plan has.
+    pub neighbors: Option<Neighbors<f32>>,
+}
+
+/// Input as it was read, made the data set that [`run`] takes: narrowed to the plan's principal components unless it is a matrix in memory,
+/// whose stage that is there.
+///
+/// # Errors
+/// A matrix that does not fit in `memory` bytes and is not to be narrowed; those of [`components_of`].
+pub fn narrowed(plan: &Plan, input: Input, memory: u64) -> Result<Dataset> {
+    match (plan.pca, &input.points) {
+        (Some(components), Points::Sparse(_) | Points::Stored(_)) => {
+            let points = components_of(&input.points, components)?.scores;
+            Ok(Dataset { name: input.name, points, labels: input.labels, notes: input.notes })
+        }
+        _ => input::dense(input, memory),
+    }
 }
 
 /// Runs the plan on `data`, with what else was `given`.
@@ -136,8 +153,11 @@ pub fn run(
     observe(Event::Stage("pca"));
     let clock = Instant::now();
     let points = match plan.pca {
-        Some(components) => Cow::Owned(principal_components(data.points.view(), components)?.scores),
-        None => Cow::Borrowed(&data.points),
+        Some(components) if data.points.ncols() == plan.input_dims => {
+            Cow::Owned(principal_components(data.points.view(), components)?.scores)
+        }
+        // Without any, or narrowed by `narrowed`.
+        _ => Cow::Borrowed(&data.points),
     };
     seconds.pca = clock.elapsed().as_secs_f64();
 
@@ -150,9 +170,10 @@ pub fn run(
         Some(order) => Cow::Owned(order.arrange(points.view())),
         None => points,
     };
-    let found = match (plan.objective, &given.affinities) {
-        (Objective::Distances(_), _) | (_, Some(_)) => None,
-        (Objective::Neighbour(_), None) => {
+    let found = match (plan.objective, &given.affinities, &given.neighbors) {
+        (Objective::Distances(_), ..) | (_, Some(_), _) => None,
+        (Objective::Neighbour(_), None, Some(neighbors)) => Some((knn::given::fewer(neighbors, plan.neighbors), 1.0)),
+        (Objective::Neighbour(_), None, None) => {
             Some(backend.run(&mut |error| take_over("neighbours are sought", error, observe), |gpu| {
                 knn::neighbors(points.view(), plan.neighbors, settings.metric, plan.search, plan.seed, gpu)
             })?)

@@ -8,11 +8,12 @@ mod memory;
 pub use memory::{Budget, Memory};
 
 use crate::affinity::{self, Law};
+use crate::data::Points;
 use crate::field::mesh::{self, Resolution};
 use crate::field::{self, Method};
 use crate::gpu::Adapter;
 use crate::kernel::Similarity;
-use crate::knn::{self, Metric, Recall, Search};
+use crate::knn::{self, Fold, Metric, Recall, Search};
 use crate::objective::dissimilarity::STORED_POINTS;
 use crate::objective::distances::{self, Distances, Form};
 use crate::objective::{self, NEIGHBOURS, Neighbour, Normalization, Objective};
@@ -104,6 +105,8 @@ pub struct Settings {
     pub seed: u64,
     /// How neighbours are sought.
     pub knn: Knn,
+    /// Neighbours of each point that a file gives, where they are not sought.
+    pub given_neighbors: Option<usize>,
     /// The share of true neighbours wished for where not all pairs are compared.
     pub recall: f64,
     /// How the field is computed.
@@ -140,6 +143,7 @@ impl Default for Settings {
             trace_every: 50,
             seed: 0,
             knn: Knn::Auto,
+            given_neighbors: None,
             recall: 0.95,
             field: Field::Auto,
             accuracy: 0.01,
@@ -332,6 +336,9 @@ pub struct Plan {
     /// `method` and what follows it, as the engine takes them.
     #[serde(skip)]
     pub objective: Objective,
+    /// Bytes that the input takes until it is narrowed, where that is not the matrix.
+    #[serde(skip)]
+    held: Option<u64>,
 }
 
 /// The data that a plan is made for.
@@ -361,7 +368,12 @@ impl Plan {
         // The reverse divergence is infinite where p is 0, so all others are neighbours.
         let all = settings.neighbors == Count::All
             || !matches!(objective, Objective::Neighbour(Neighbour { lambda: 1.0, .. }));
-        let settings = &Settings { neighbors: if all { Count::All } else { settings.neighbors }, ..settings.clone() };
+        let neighbors = match settings.given_neighbors {
+            Some(given) => check_given(settings, objective, given, n)?,
+            None if all => Count::All,
+            None => settings.neighbors,
+        };
+        let settings = &Settings { neighbors, ..settings.clone() };
         let pca = resolve_pca(settings, shape)?;
         let (law, neighbors) = match objective {
             Objective::Neighbour(_) => resolve_neighbors(settings, n, &mut notes)?,
@@ -371,6 +383,10 @@ impl Plan {
             notes.push(format!("the input's {input_dims} columns are reduced to {components} principal components"));
         }
         let search = resolve_knn(settings, n)?;
+        if search == Search::Exact && n >= knn::INVERTED_FROM && settings.metric.fold() != Fold::Squares {
+            let metric = settings.metric.name();
+            notes.push(format!("all pairs are compared: inverted lists are no help under {metric} distance"));
+        }
         let samples =
             matches!(objective, Objective::Distances(_)) && n > DENSE_POINTS && settings.metric != Metric::Precomputed;
         let sampled = samples.then_some(SAMPLED_PAIRS);
@@ -442,6 +458,7 @@ impl Plan {
             neighbors,
             knn: match search {
                 _ if law == Law::Given && matches!(objective, Objective::Neighbour(_)) => "given",
+                _ if settings.given_neighbors.is_some() => "given",
                 _ if settings.neighbors == Count::All => "all",
                 Search::Exact => "exact",
                 Search::Inverted(_) => "inverted",
@@ -471,9 +488,17 @@ impl Plan {
             search,
             method_of_field: field,
             objective,
+            held: None,
         };
         plan.memory = memory::predict(&plan.job(if plan.affinity.is_some() { plan.neighbors } else { 0 }));
         Ok(plan)
+    }
+
+    /// The same for points that are not held as a matrix.
+    pub fn held_as(mut self, points: &Points) -> Plan {
+        self.held = memory::held(points, self.pca);
+        self.memory = memory::predict(&self.job(if self.affinity.is_some() { self.neighbors } else { 0 }));
+        self
     }
 
     /// What its memory depends on, with k neighbours.
@@ -481,6 +506,7 @@ impl Plan {
         memory::Job {
             n: self.n,
             columns: self.input_dims,
+            held: self.held,
             searched: self.pca,
             k,
             all_pairs: match self.objective {
@@ -626,6 +652,36 @@ fn resolve_objective(settings: &Settings) -> Result<Objective> {
     }
 }
 
+/// What neighbours that a file gives ask for, and how many of them are taken.
+fn check_given(settings: &Settings, objective: Objective, given: usize, n: usize) -> Result<Count> {
+    let refuse = |cause: &str, remedy: &str| Err(Error::request("--neighbors-file", cause, remedy));
+    match objective {
+        Objective::Distances(_) => return refuse("distance methods need all pairs, not neighbours", "leave it out"),
+        Objective::Neighbour(method) if method.lambda < 1.0 => {
+            return refuse("below --lambda 1 all others are neighbours", "leave it out, or give --lambda 1");
+        }
+        Objective::Neighbour(_) => {}
+    }
+    if settings.affinity == Affinity::Precomputed {
+        return refuse("affinities from a file need no neighbours", "give one of the two files");
+    }
+    if settings.knn != Knn::Auto {
+        return refuse("its neighbours are not sought, so that --knn has no use", "leave one of the two out");
+    }
+    if settings.metric == Metric::Precomputed {
+        return refuse("distances of all pairs have their neighbours in them", "leave one of the two out");
+    }
+    match settings.neighbors {
+        Count::Auto => Ok(Count::Of(given)),
+        Count::All if given == n - 1 => Ok(Count::All),
+        Count::Of(count) if count <= given => Ok(Count::Of(count)),
+        Count::All | Count::Of(_) => {
+            let cause = format!("the file has {given} for every point, without itself");
+            Err(Error::request("--neighbors", cause, format!("give at most {given}, or leave it out")))
+        }
+    }
+}
+
 /// What a share λ of the forward divergence below 1 asks for: a p above 0 for every pair.
 fn check_mixture(settings: &Settings, n: usize, lambda: f64) -> Result<()> {
     if lambda == 1.0 {
@@ -658,13 +714,19 @@ fn check_mixture(settings: &Settings, n: usize, lambda: f64) -> Result<()> {
 fn resolve_pca(settings: &Settings, shape: Shape) -> Result<Option<usize>> {
     let most = shape.n.min(shape.input_dims);
     match (settings.pca, settings.metric) {
-        (Pca::Off, _) | (Pca::Auto, Metric::Cosine | Metric::Precomputed) => Ok(None),
+        (Pca::Off, _) => Ok(None),
+        (Pca::Auto, metric) if metric != Metric::Euclidean => Ok(None),
         (Pca::To(_), Metric::Precomputed) => {
             Err(Error::request("--pca", "distances have no components", "leave --pca out"))
         }
         (Pca::To(_), Metric::Cosine) => Err(Error::request(
             "--pca",
             "centring the columns would change the angles that the cosine is made of",
+            "leave --pca out, or use --metric euclidean",
+        )),
+        (Pca::To(_), metric) if metric != Metric::Euclidean => Err(Error::request(
+            "--pca",
+            format!("principal components keep Euclidean distances, and not {} ones", metric.name()),
             "leave --pca out, or use --metric euclidean",
         )),
         (Pca::Auto, _) => Ok((shape.input_dims > PCA_ABOVE).then_some(PCA_COLUMNS.min(most))),
@@ -791,7 +853,13 @@ fn resolve_knn(settings: &Settings, n: usize) -> Result<Search> {
             let cause = "neighbours are taken from the distances that are given";
             Err(Error::request("--knn inverted", cause, "leave it out"))
         }
+        (Knn::Inverted, _) if settings.metric.fold() != Fold::Squares => {
+            let cause =
+                format!("inverted lists have cells of Euclidean distance, and not of {}", settings.metric.name());
+            Err(Error::request("--knn inverted", cause, "use --knn exact, or leave it out"))
+        }
         (Knn::Inverted, _) => Ok(inverted),
+        _ if settings.metric.fold() != Fold::Squares || settings.given_neighbors.is_some() => Ok(Search::Exact),
         _ if settings.metric == Metric::Precomputed || settings.affinity == Affinity::Precomputed => Ok(Search::Exact),
         (Knn::Auto, Count::Auto | Count::Of(_)) if n >= knn::INVERTED_FROM => Ok(inverted),
         (Knn::Auto | Knn::Exact, _) => Ok(Search::Exact),

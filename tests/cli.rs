@@ -201,7 +201,7 @@ fn bad_input_is_refused_in_one_line() {
     ];
     let mut cases: Vec<(&str, &[&str])> = vec![
         ("missing.csv", &["missing.csv: no such file"]),
-        ("folder", &["folder: is a folder"]),
+        ("folder", &["folder: no picture lies in this folder"]),
         ("sample:nope", &["sample:nope: no sample", "sample:digits", "sample:faithful"]),
         ("", &["\"\": is not the name of a file"]),
     ];
@@ -243,7 +243,7 @@ fn bad_options_are_refused_in_one_line() {
         ("--pca 0", &["--pca: 0 components of 40 rows and 3 columns", "1 to 3"]),
         ("--pca 999", &["--pca: 999 components", "1 to 3, or off"]),
         ("--pca 2 --metric cosine", &["--pca: centring", "--metric euclidean"]),
-        ("--metric manhattan", &["--metric manhattan", "euclidean, cosine"]),
+        ("--metric minkowski", &["--metric minkowski", "euclidean, cosine"]),
         ("--dims 4", &["--dims 4", "2, 3"]),
         ("--dims 1", &["--dims 1", "2, 3"]),
         ("--init nope.npy", &["nope.npy: no such file"]),
@@ -867,6 +867,225 @@ fn a_descent_stops_when_it_was_asked_to() {
     let change = |i: usize| (trace[i - 1] - trace[i]).abs() / trace[i];
     let last = trace.len() - 1;
     assert!(change(last) < 0.01 && !(change(last - 1) < 0.01), "{trace:?}");
+}
+
+/// A table on standard input, packed or not, makes the same map as from a file.
+#[test]
+fn a_table_is_read_from_standard_input() {
+    let folder = Folder::new();
+    let text = folder.read("good.csv");
+    let from = |bytes: &[u8], output: &str| {
+        let mut child = folder
+            .command(&[&["embed", "-", "-o", output][..], &QUICK].concat())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        // One that refuses early closes its end.
+        let _ = std::io::Write::write_all(&mut child.stdin.take().expect("a pipe"), bytes);
+        told(child.wait_with_output().expect("it ends"))
+    };
+    folder.done(&[&["embed", "good.csv", "-o", "file.npy"][..], &QUICK].concat());
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut packed, &text).expect("memory");
+    for bytes in [text.clone(), packed.finish().expect("memory")] {
+        let ran = from(&bytes, "stdin.npy");
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        assert!(folder.map("stdin.npy") == folder.map("file.npy"));
+    }
+    for (bytes, parts) in [
+        (&b""[..], &["stdin: is empty"][..]),
+        (b"a,b\n1,2\n3,x\n", &["stdin: line 3, column b is \"x\""]),
+        (b"\xff\xff\0\0", &["stdin: "]),
+    ] {
+        let ran = from(bytes, "other.npy");
+        assert_eq!(wrong_with(&ran, parts), None, "{}", ran.stderr);
+    }
+    assert!(!folder.path("other.npy").exists());
+}
+
+/// What rows that are left out mean for the files that go by rows.
+#[test]
+fn a_subsample_goes_through_the_job() {
+    let folder = Folder::new();
+    let labels: String = (0..40).map(|i| format!("{i}\n")).collect();
+    folder.write("ids.txt", &labels);
+    fn embed<'a>(more: &[&'a str]) -> Vec<&'a str> {
+        [&["embed", "good.csv", "--subsample", "25", "--seed", "3"][..], more, &QUICK].concat()
+    }
+    folder.done(&embed(&["--id", "ids.txt", "-o", "some.csv", "-o", "some.npy", "--report", "report.json"]));
+    assert_eq!(folder.report()["n"], 25);
+    let table = String::from_utf8(folder.read("some.csv")).expect("text");
+    assert_eq!(table.lines().next(), Some("x,y,id"));
+    let rows: Vec<usize> =
+        table.lines().skip(1).map(|line| line.rsplit(',').next().unwrap().parse().unwrap()).collect();
+    assert!(rows.len() == 25 && rows.is_sorted() && rows[24] < 40);
+    // A start of all rows is that of those that are left.
+    folder.write("all.npy", npy("<f4", 40, 2, (0..80).map(|i| (i * i % 31) as f32)));
+    folder.write(
+        "left.npy",
+        npy("<f4", 25, 2, rows.iter().flat_map(|i| [2 * i, 2 * i + 1]).map(|i| (i * i % 31) as f32)),
+    );
+    for start in ["all", "left"] {
+        folder.done(&embed(&["--init", &format!("{start}.npy"), "-o", &format!("from-{start}.npy")]));
+    }
+    assert!(folder.map("from-all.npy") == folder.map("from-left.npy"));
+    folder.write("short.npy", npy("<f4", 30, 2, (0..60).map(|i| i as f32)));
+    folder.refused(
+        &embed(&["--init", "short.npy", "-o", "x.npy"]),
+        &["short.npy: holds [30, 2], where a map of [25, 2]"],
+    );
+    folder.write("pairs.csv", "0,1,1\n1,2,1\n");
+    let affinities = ["--affinity", "precomputed", "--affinities", "pairs.csv", "-o", "x.npy"];
+    folder.refused(
+        &embed(&affinities),
+        &["--affinities pairs.csv: it counts all 40 rows of the input, of which 25 are left"],
+    );
+    folder
+        .refused(&embed(&["--neighbors-file", "n.npz", "-o", "x.npy"]), &["--neighbors-file n.npz: it counts all 40"]);
+    folder.refused(
+        &["embed", "good.csv", "--subsample", "41", "-o", "x.npy"],
+        &["--subsample 41: good.csv has 40 rows; give at most that"],
+    );
+}
+
+#[test]
+fn columns_and_treatments_reach_embed_and_cluster() {
+    let folder = Folder::new();
+    folder.write(
+        "mixed.csv",
+        table("name,a,b\n", 40, |i, m| match m {
+            0 => format!("n{i}"),
+            _ if i == 7 && m == 1 => String::new(),
+            m => value(i, m).abs().to_string(),
+        }),
+    );
+    let options = ["--columns", "a,b", "--missing", "drop", "--normalize", "sum", "--log1p", "--standardize"];
+    folder.done(&[&["embed", "mixed.csv", "--id", "name", "-o", "m.csv"][..], &options, &QUICK].concat());
+    let map = String::from_utf8(folder.read("m.csv")).expect("text");
+    assert_eq!(map.lines().count(), 40);
+    assert!(map.contains(",n6\n") && !map.contains(",n7\n"), "{map}");
+    let ran = folder.done(
+        &[&["cluster", "mixed.csv", "--components", "2", "-o", "c.csv", "--device", "cpu"][..], &options].concat(),
+    );
+    assert!(ran.stderr.contains("1 row with missing values left out"), "{}", ran.stderr);
+    folder.refused(&["embed", "mixed.csv", "-o", "x.npy"], &["mixed.csv: line 2, column name is \"n0\", not a number"]);
+    folder.refused(
+        &["embed", "mixed.csv", "--columns", "a,b", "-o", "x.npy"],
+        &["line 9, column a is empty", "--missing"],
+    );
+    folder.refused(&["embed", "good.csv", "--color", "-o", "x.npy"], &["good.csv is no folder of pictures"]);
+    folder.refused(&["embed", "good.csv", "--image-size", "0", "-o", "x.npy"], &["--image-size 0", "64x48"]);
+}
+
+/// Every metric gives a map, on the CPU; what it cannot do is refused with its reason.
+#[test]
+fn metrics_run_or_are_refused() {
+    let folder = Folder::new();
+    fn of<'a>(metric: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+        [&["embed", "good.csv", "--metric", metric, "-o", "m.npy"][..], more, &QUICK].concat()
+    }
+    for metric in ["manhattan", "chebyshev", "correlation", "hamming", "cosine"] {
+        let ran = folder.done(&of(metric, &["--report", "report.json"]));
+        assert_eq!(folder.report()["plan"]["metric"], metric, "{}", ran.stderr);
+        assert!(folder.map("m.npy").iter().all(|y| y.is_finite()));
+        folder.done(&of(metric, &["--method", "sammon"]));
+        folder.refused(&of(metric, &["--pca", "2"]), &["--pca: ", "use --metric euclidean"]);
+        match metric {
+            "cosine" | "correlation" => drop(folder.done(&of(metric, &["--knn", "inverted"]))),
+            _ => drop(folder.refused(
+                &of(metric, &["--knn", "inverted"]),
+                &["--knn inverted: inverted lists have cells of Euclidean"],
+            )),
+        }
+    }
+    folder.refused(
+        &["embed", "good.csv", "--metric", "precomputed", "--standardize", "-o", "m.npy"],
+        &["--standardize: distances have no columns to treat"],
+    );
+}
+
+/// `numpy.savez` of the neighbours that an exact search finds makes the map of that search.
+#[test]
+fn neighbors_of_a_file_are_those_of_the_job() {
+    let folder = Folder::new();
+    let points = ndarray::Array2::from_shape_fn((40, 3), |(i, m)| value(i, m) as f32);
+    let found = nearfield::knn::exact(points.view(), 12, nearfield::knn::Metric::Euclidean).expect("sound");
+    folder.write("points.npy", npy("<f4", 40, 3, points.iter().copied()));
+    let with_self = |values: Vec<f32>, own: &dyn Fn(usize) -> f32| -> Vec<f32> {
+        values.chunks(12).enumerate().flat_map(|(i, row)| [&[own(i)][..], row].concat()).collect()
+    };
+    let indices = with_self(found.indices.iter().map(|&j| j as f32).collect(), &|i| i as f32);
+    let distances = with_self(found.d2.iter().map(|d2| d2.sqrt()).collect(), &|_| 0.0);
+    let whole: Vec<u8> = indices.iter().flat_map(|&j| (j as i32).to_le_bytes()).collect();
+    let mut of_indices = npy("<i4", 40, 13, []);
+    of_indices.extend(whole);
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, bytes) in [("indices.npy", of_indices), ("distances.npy", npy("<f4", 40, 13, distances))] {
+        archive.start_file(name, zip::write::SimpleFileOptions::default()).expect("memory");
+        std::io::Write::write_all(&mut archive, &bytes).expect("memory");
+    }
+    folder.write("n.npz", archive.finish().expect("memory").into_inner());
+    fn embed<'a>(more: &[&'a str]) -> Vec<&'a str> {
+        [&["embed", "points.npy", "--device", "cpu", "--iterations", "0"][..], more].concat()
+    }
+    let kl = |more: &[&str]| {
+        folder.done(&embed(&[&["-o", "m.npy", "--report", "report.json"][..], more].concat()));
+        let report = folder.report();
+        (report["kl"].as_f64().expect("a number"), report["knn"].clone())
+    };
+    let (want, _) = kl(&["--neighbors", "12", "--perplexity", "4"]);
+    let (got, knn) = kl(&["--neighbors-file", "n.npz", "--perplexity", "4"]);
+    assert!((got - want).abs() < 1e-6 * want, "{got} and {want}");
+    assert_eq!((knn["kind"].as_str(), knn["k"].as_u64()), (Some("given"), Some(12)));
+    assert!(knn["recall"].is_null(), "{knn}");
+    // Fewer are the nearest of them.
+    let (want, _) = kl(&["--neighbors", "6", "--perplexity", "2"]);
+    let (got, _) = kl(&["--neighbors-file", "n.npz", "--neighbors", "6", "--perplexity", "2"]);
+    assert!((got - want).abs() < 1e-6 * want, "{got} and {want}");
+    let refused = |more: &[&str], parts: &[&str]| {
+        folder.refused(&embed(&[&["-o", "x.npy", "--neighbors-file", "n.npz"][..], more].concat()), parts);
+    };
+    refused(&["--neighbors", "13"], &["--neighbors: the file has 12 for every point"]);
+    refused(&["--perplexity", "30"], &["perplexity: 30 is out of reach of 12 neighbours a point"]);
+    refused(&["--knn", "exact"], &["--neighbors-file: its neighbours are not sought"]);
+    refused(&["--method", "mds"], &["--neighbors-file: distance methods need all pairs"]);
+    refused(&["--method", "nerv"], &["--neighbors-file: below --lambda 1 all others are neighbours"]);
+}
+
+/// A matrix that does not fit in the memory allowed goes through its principal components from the disk, to the same map; without them
+/// it is refused.
+#[test]
+fn a_matrix_larger_than_memory_is_embedded_by_its_components() {
+    let folder = Folder::new();
+    let (n, m) = (40_000, 700);
+    let mut bytes = npy("|u1", n, m, []);
+    bytes.extend((0..n * m).map(|at| (value(at / m, at % m).abs() * (40_000 / (1 + at % m)).min(250) as f64) as u8));
+    folder.write("large.npy", bytes);
+    fn embed<'a>(memory: &'a str, output: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+        let job = ["embed", "large.npy", "--device", "cpu", "--iterations", "0", "--affinity", "uniform"];
+        [&job[..], &["--host-memory", memory, "-o", output], more].concat()
+    }
+    let ran = folder.done(&embed("105MB", "small.npy", &["--report", "report.json"]));
+    assert!(ran.stderr.contains("does not fit in memory and is read from its file"), "{}", ran.stderr);
+    let peak = folder.report()["peak_bytes"]["host"].as_u64().expect("a number");
+    assert!(peak < 105_000_000, "the job held {peak} bytes");
+    folder.done(&embed("2GB", "large-map.npy", &[]));
+    assert!(folder.map("small.npy") == folder.map("large-map.npy"));
+    let parts = ["large.npy: 40000 rows of 700 columns take 112 MB without principal components"];
+    folder.refused(&embed("105MB", "x.npy", &["--pca", "off"]), &parts);
+}
+
+#[test]
+fn samples_are_listed_with_source_and_licence() {
+    let folder = Folder::new();
+    let ran = folder.done(&["samples"]);
+    for sample in input::SAMPLES {
+        for said in [&format!("sample:{}", sample.name), sample.description, sample.licence] {
+            assert!(ran.stdout.contains(said), "{said:?} is not in {}", ran.stdout);
+        }
+    }
 }
 
 #[test]

@@ -95,13 +95,7 @@ fn a_device_lost_in_mid_descent_ends_it_with_the_last_map() {
 
 /// A job of 100 iterations on the digits' first rows, with what was said.
 fn job(backend: Backend, gpu: Option<&Gpu>, event: &mut dyn FnMut(&Event)) -> nearfield::Result<Done> {
-    let whole = nearfield::input::read(&nearfield::input::Request {
-        input: "sample:digits",
-        labels: None,
-        header: nearfield::input::Header::Auto,
-        shifts_cancel: true,
-        distances: false,
-    })?;
+    let whole = nearfield::input::read(&nearfield::input::Request::new("sample:digits"))?;
     let points = whole.points.slice(ndarray::s![..150, ..]).to_owned();
     let data = Dataset { points, labels: None, ..whole };
     let settings = Settings { iterations: Some(100), trace_every: 10, ..Settings::default() };

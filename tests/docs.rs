@@ -18,7 +18,7 @@ fn option(line: &str) -> Option<String> {
     let line = line.trim_start_matches(['|', ' ', '`']);
     let line = if line.starts_with("--") { line } else { line.split_once(", ")?.1 };
     let name = line.trim_start_matches('`').strip_prefix("--")?;
-    Some(name.chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect())
+    Some(name.chars().take_while(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == '-').collect())
 }
 
 /// The long options that a section of README tables, and those in the help of a command.

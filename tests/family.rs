@@ -52,6 +52,22 @@ fn flat<T>(x: &Array2<T>) -> &[T] {
 // ---- all pairs of the neighbour family
 
 /// The input's side of all pairs as the crate has it in `f32`, and what it stands for in `f64`.
+/// δ² of [prepared](Metric::prepare) points.
+fn by_definition(points: &Array2<f64>, metric: Metric) -> Array2<f64> {
+    let (n, m) = points.dim();
+    Array2::from_shape_fn((n, n), |(i, j)| {
+        let differences: Vec<f64> = points.row(i).iter().zip(points.row(j)).map(|(x, y)| (x - y).abs()).collect();
+        let squares: f64 = differences.iter().map(|x| x * x).sum();
+        match metric {
+            Metric::Euclidean | Metric::Precomputed => squares,
+            Metric::Cosine | Metric::Correlation => (squares / 2.0).powi(2),
+            Metric::Manhattan => differences.iter().sum::<f64>().powi(2),
+            Metric::Chebyshev => differences.iter().copied().fold(0.0, f64::max).powi(2),
+            Metric::Hamming => (differences.iter().filter(|&&x| x != 0.0).count() as f64 / m as f64).powi(2),
+        }
+    })
+}
+
 struct Given {
     reference: Reference<f32>,
     delta2: Array2<f64>,
@@ -68,7 +84,7 @@ impl Given {
         };
         let delta2 = match &delta {
             Dissimilarities::Matrix(delta2) => delta2.mapv(f64::from),
-            _ => squared(&prepared.mapv(f64::from)).mapv(|d2| metric.squared(d2)),
+            _ => by_definition(&prepared.mapv(f64::from), metric),
         };
         // Widths as uneven as those of real data.
         let beta = Array1::from_shape_fn(n, |i| 0.2 + 0.3 * (i % 7) as f32);
@@ -295,7 +311,8 @@ fn all_pairs_on_a_device_are_within_their_bound() {
         let mut worst = [0.0_f64; 2];
         for (n, dims) in SIZES.iter().flat_map(|&n| [(n, 2), (n, 3)]) {
             let map = data::random(n, dims, 53).mapv(|y| f64::from((3.0 * y) as f32));
-            for (stored, metric) in [(true, Metric::Euclidean), (false, Metric::Euclidean), (false, Metric::Cosine)] {
+            let computed = Metric::ALL.map(|metric| (false, metric));
+            for (stored, metric) in [(true, Metric::Euclidean), (true, Metric::Manhattan)].into_iter().chain(computed) {
                 let given = Given::new(n, stored, metric);
                 for method in members().filter(|method| method.lambda < 1.0 || stored) {
                     check_device(gpu, n, &map, &method, &given, &mut worst);

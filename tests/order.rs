@@ -105,7 +105,7 @@ fn run(points: &Array2<f32>, settings: &Settings, start: Option<Array2<f32>>) ->
     let shape = Shape { name: &data.name, n: points.nrows(), input_dims: points.ncols() };
     let plan = Plan::resolve(settings, shape, None).expect("sound");
     assert_eq!(plan.knn, "inverted", "only approximate searches are put in order");
-    job::run(&plan, settings, &data, Given { start, affinities: None }, Backend::Cpu, &mut |_| true)
+    job::run(&plan, settings, &data, Given { start, ..Given::default() }, Backend::Cpu, &mut |_| true)
         .expect("runs")
         .outcome
         .embedding

@@ -122,6 +122,70 @@ fn cosine_neighbors_are_those_of_the_definition() {
     }
 }
 
+/// Every metric by its definition, in both precisions and at sizes around a block; integers, so that ties and hamming's equal values
+/// occur, and sums are exact.
+#[test]
+fn neighbors_of_every_metric_are_those_of_its_definition() {
+    type Definition = fn(&[f64], &[f64]) -> f64;
+    let definitions: [(Metric, Definition); 3] = [
+        (Metric::Manhattan, |x, y| x.iter().zip(y).map(|(x, y)| (x - y).abs()).sum()),
+        (Metric::Chebyshev, |x, y| x.iter().zip(y).map(|(x, y)| (x - y).abs()).fold(0.0, f64::max)),
+        (Metric::Hamming, |x, y| x.iter().zip(y).filter(|(x, y)| x != y).count() as f64 / x.len() as f64),
+    ];
+    let mut checked = 0;
+    for (n, m, k) in [(5, 1, 4), (31, 3, 30), (65, 17, 7), (300, 8, 20)] {
+        let points = data::random(n, m, 31).mapv(|x| (2.0 * x).round());
+        for (metric, delta) in definitions {
+            let exact64 = exact(points.view(), k, metric).expect("neighbours");
+            let exact32 = exact(cast::<f32>(&points).view(), k, metric).expect("neighbours");
+            assert_ok(invariants::neighbors_are_others_in_order(&exact64), metric.name());
+            for i in 0..n {
+                let row = |i: usize| points.row(i).to_vec();
+                let mut others: Vec<(f64, u32)> =
+                    (0..n).filter(|&j| j != i).map(|j| (delta(&row(i), &row(j)), j as u32)).collect();
+                others.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+                let mut want = others[..k].to_vec();
+                want.sort_by_key(|&(_, j)| j);
+                let indices: Vec<u32> = want.iter().map(|&(_, j)| j).collect();
+                let about = format!("{}, {n} x {m}, row {i}", metric.name());
+                assert_ok(identical("indices", &exact64.indices.row(i).to_vec(), &indices), &about);
+                assert_ok(identical("indices", &exact32.indices.row(i).to_vec(), &indices), &about);
+                let want: Vec<f64> = want.iter().map(|(delta, _)| delta * delta).collect();
+                assert_ok(within_roundings("d2", &exact32.d2.row(i).to_vec(), &want, 4.0), &about);
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 1000);
+}
+
+/// 1 − Pearson's correlation, as textbooks have it.
+#[test]
+fn correlation_neighbors_are_those_of_the_definition() {
+    let points = data::random(120, 7, 3) + 100.0;
+    let correlation = |i: usize, j: usize| {
+        let (x, y) = (points.row(i), points.row(j));
+        let (mx, my) = (x.mean().expect("columns"), y.mean().expect("columns"));
+        let sum = |f: &dyn Fn(f64, f64) -> f64| x.iter().zip(y).map(|(&x, &y)| f(x - mx, y - my)).sum::<f64>();
+        sum(&|x, y| x * y) / (sum(&|x, _| x * x) * sum(&|_, y| y * y)).sqrt()
+    };
+    let got = exact(points.view(), 15, Metric::Correlation).expect("neighbours");
+    for (i, row) in got.indices.outer_iter().enumerate() {
+        let mut others: Vec<_> = (0..120).filter(|&j| j != i).map(|j| (1.0 - correlation(i, j), j as u32)).collect();
+        others.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let mut want: Vec<u32> = others[..15].iter().map(|&(_, j)| j).collect();
+        want.sort_unstable();
+        assert_ok(identical("indices", &row.to_vec(), &want), &format!("row {i}"));
+        let deltas: Vec<f64> =
+            row.iter().map(|j| others.iter().find(|other| other.1 == *j).expect("an other").0.powi(2)).collect();
+        assert_ok(within("d2", &got.d2.row(i).to_vec(), &deltas, &[1e-11; 15]), &format!("row {i}"));
+    }
+    let mut flat = points.clone();
+    flat.row_mut(7).fill(3.5);
+    let error = exact(flat.view(), 5, Metric::Correlation).expect_err("a row without direction").to_string();
+    assert!(error.contains("row 7 (counted from 0) has one value in all columns"), "{error}");
+}
+
 #[test]
 fn cosine_knows_no_length() {
     let points = data::random(65, 4, 2);

@@ -1,6 +1,6 @@
 // Exact nearest neighbours of a tile of queries: twin of src/knn/select.rs.
 //
-// `distances` forms |x - y|^2 by direct differences for 64 queries and 64 points a workgroup: each of 16 x 16 lanes holds
+// `distances` forms |x - y|^2, or another fold of the coordinates, by direct differences for 64 queries and 64 points a workgroup: each of 16 x 16 lanes holds
 // 4 x 4 sums, and 16 coordinates at a time pass through workgroup memory. Cost: Q N M subtractions and multiply-adds.
 //
 // `select_nearest` takes one query a workgroup. Squared distances are not negative, so their bits sort as they do: four
@@ -16,7 +16,7 @@ struct SelectParams {
     first_query: u32,  // the point that row 0 of the tile is
     first_point: u32,  // the point that row 0 of `points` is
     points: u32,       // rows of `points`
-    cosine: u32,       // 1: delta^2 = (d2 / 2)^2
+    scale: f32,        // delta^2 = (scale d2)^2; 0: d2 itself
 }
 
 @group(0) @binding(0) var<uniform> params: SelectParams;
@@ -25,6 +25,23 @@ struct SelectParams {
 @group(0) @binding(3) var<storage, read_write> d2: array<f32>;             // [queries, n] squared distances
 @group(0) @binding(4) var<storage, read_write> near_indices: array<u32>;   // [queries, k] ascending
 @group(0) @binding(5) var<storage, read_write> near_d2: array<f32>;        // [queries, k] delta^2
+
+// What the differences of coordinates are folded by (Fold in src/knn/mod.rs): 0 sums squares, 1 sums magnitudes, 2 takes the largest
+// magnitude, 3 counts those that are not 0. A constant of the pipeline: the others are compiled away.
+override fold: u32 = 0u;
+
+fn folded(so_far: vec4f, difference: vec4f) -> vec4f {
+    if (fold == 1u) {
+        return so_far + abs(difference);
+    }
+    if (fold == 2u) {
+        return max(so_far, abs(difference));
+    }
+    if (fold == 3u) {
+        return so_far + select(vec4f(), vec4f(1.0), difference != vec4f());
+    }
+    return so_far + difference * difference;
+}
 
 const SIDE = 16u;
 const BLOCK = 64u;
@@ -73,10 +90,10 @@ fn distances(
             let from_1 = q - point_tile[(local.x + 16u) * PITCH + c];
             let from_2 = q - point_tile[(local.x + 32u) * PITCH + c];
             let from_3 = q - point_tile[(local.x + 48u) * PITCH + c];
-            with_0 += from_0 * from_0;
-            with_1 += from_1 * from_1;
-            with_2 += from_2 * from_2;
-            with_3 += from_3 * from_3;
+            with_0 = folded(with_0, from_0);
+            with_1 = folded(with_1, from_1);
+            with_2 = folded(with_2, from_2);
+            with_3 = folded(with_3, from_3);
         }
     }
     store_column(first_q + local.y, first_p + local.x, with_0);
@@ -199,7 +216,8 @@ fn select_nearest(
         let tie = j != own && bits == threshold;
         if (j != own && (bits < threshold || (tie && seen < ties)) && index < params.queries) {
             near_indices[row * params.k + at] = j;
-            near_d2[row * params.k + at] = select(value, 0.25 * value * value, params.cosine == 1u);
+            let scaled = params.scale * value;
+            near_d2[row * params.k + at] = select(value, scaled * scaled, params.scale > 0.0);
             at++;
         }
         seen += u32(tie);

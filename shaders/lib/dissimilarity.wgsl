@@ -14,7 +14,7 @@ struct TileParams {
     segment_first: u32,  // the number of its first among all
     segments_all: u32,
     columns: u32,        // of the input, where its distances are not stored
-    cosine: u32,         // 1 where coordinates are directions
+    scale: f32,          // delta is this times the fold of coordinates; 0 where the fold is delta^2
     by_rows: u32,        // 1 where q sums to 1 over each row
     alpha: f32,          // of Student's kernel
     parameter: f32,      // of an objective of distances
@@ -35,6 +35,9 @@ fn partner(i: u32, k: u32) -> u32 {
 // one only.
 override stored: bool = true;
 
+// What the differences of coordinates are folded by, as in knn/select.wgsl: squares, magnitudes, the largest, those not 0.
+override fold: u32 = 0u;
+
 fn dissimilarity(i: u32, j: u32) -> f32 {
     if (stored) {
         return reference[(j - params.base) * params.n + i];
@@ -54,8 +57,18 @@ fn dissimilarity(i: u32, j: u32) -> f32 {
             - vec4f(reference[a + j], reference[b + j], reference[e + j], reference[f + j]);
         let high = vec4f(reference[g + i], reference[h + i], reference[k + i], reference[l + i])
             - vec4f(reference[g + j], reference[h + j], reference[k + j], reference[l + j]);
-        d2 += dot(low, low) + dot(high, high);
+        if (fold == 1u) {
+            d2 += dot(abs(low) + abs(high), vec4f(1.0));
+        } else if (fold == 2u) {
+            let largest = max(abs(low), abs(high));
+            d2 = max(d2, max(max(largest.x, largest.y), max(largest.z, largest.w)));
+        } else if (fold == 3u) {
+            d2 += dot(select(vec4f(), vec4f(1.0), low != vec4f()) + select(vec4f(), vec4f(1.0), high != vec4f()), vec4f(1.0));
+        } else {
+            d2 += dot(low, low) + dot(high, high);
+        }
     }
-    // The cosine's distance is half the squared distance of directions.
-    return select(d2, 0.25 * d2 * d2, params.cosine == 1u);
+    // The cosine's distance, say, is half the squared distance of directions.
+    let scaled = params.scale * d2;
+    return select(d2, scaled * scaled, params.scale > 0.0);
 }

@@ -38,6 +38,8 @@ pub enum Command {
     Bench(Box<Bench>),
     /// List the GPU adapters of this machine, and which one `--device auto` would take.
     Adapters,
+    /// List the data sets that are shipped, with source and licence.
+    Samples,
 }
 
 /// `nearfield embed`. What `-h` shows of an option is its first paragraph.
@@ -86,6 +88,16 @@ pub struct Embed {
     /// Whether the first line of a text table names its columns.
     #[arg(long, value_name = "WHETHER", value_enum, default_value_t = HeaderChoice::Auto)]
     pub header: HeaderChoice,
+
+    /// Names of the points, for tables: a column of the input, or a file.
+    ///
+    /// As the labels. They take no part in the map. Pictures without it are named by their paths.
+    #[arg(long, value_name = "COLUMN|FILE")]
+    pub id: Option<String>,
+
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "the help of a flattened struct would take its place")]
+    pub reading: Reading,
 
     /// Print every number that the job would use, as TOML, and run nothing.
     #[arg(long)]
@@ -145,6 +157,12 @@ pub struct Embed {
     #[arg(long, value_name = "K|all", value_parser = parse_count, help_heading = AFFINITIES)]
     pub neighbors: Option<Count>,
 
+    /// Neighbours found elsewhere: .npz with `indices` and `distances`, [points, neighbours] each.
+    ///
+    /// Points count from 0, in the order of the input, which still gives labels and the start.
+    #[arg(long, value_name = "FILE", help_heading = AFFINITIES)]
+    pub neighbors_file: Option<String>,
+
     /// How neighbours are sought.
     #[arg(long, value_enum, default_value_t = KnnChoice::Auto, help_heading = AFFINITIES)]
     pub knn: KnnChoice,
@@ -155,7 +173,7 @@ pub struct Embed {
 
     /// Reduce the input to its first N principal components [default: 50 above 100 columns].
     ///
-    /// Not possible for the cosine distance, whose angles it would change.
+    /// Only for Euclidean distance, which it keeps.
     #[arg(long, value_name = "N|off", value_parser = parse_pca, help_heading = AFFINITIES)]
     pub pca: Option<Pca>,
 
@@ -262,6 +280,97 @@ pub struct Embed {
     pub threads: Option<usize>,
 }
 
+// How the input is read, for every command that reads one.
+#[derive(Debug, Args)]
+#[allow(missing_docs, reason = "its help would stand for the command's")]
+pub struct Reading {
+    /// Read these columns only: names, or numbers where there are none; A..B is all from A to B.
+    ///
+    /// Numbers count from 1 in text and from 0 in arrays. Without it all columns that hold numbers are read, but for labels and names.
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', help_heading = READING)]
+    pub columns: Vec<String>,
+
+    /// Read this many rows, drawn by the seed.
+    #[arg(long, value_name = "N", value_parser = parse_clusters, help_heading = READING)]
+    pub subsample: Option<usize>,
+
+    /// What becomes of missing values.
+    #[arg(long, value_enum, default_value_t = MissingChoice::Refuse, help_heading = READING)]
+    pub missing: MissingChoice,
+
+    /// Divide every row by its size.
+    #[arg(long, value_enum, help_heading = READING)]
+    pub normalize: Option<NormalizeChoice>,
+
+    /// Take ln(1 + x) of every value, sizes being divided out first.
+    #[arg(long, help_heading = READING)]
+    pub log1p: bool,
+
+    /// Give every column mean 0 and standard deviation 1, last of all.
+    #[arg(long, help_heading = READING)]
+    pub standardize: bool,
+
+    /// Resize the pictures of a folder to N×N pixels, or to W×H [default: 32].
+    #[arg(long, value_name = "N|WxH", value_parser = parse_image_size, help_heading = READING)]
+    pub image_size: Option<(u32, u32)>,
+
+    /// Keep the colours of pictures, as three values a pixel.
+    #[arg(long, help_heading = READING)]
+    pub color: bool,
+
+    /// Refuse a folder with a broken picture, rather than leave it out.
+    #[arg(long, help_heading = READING)]
+    pub strict: bool,
+}
+
+impl Reading {
+    /// Its share of a request.
+    fn request<'a>(&'a self, input: &'a str, seed: u64) -> input::Request<'a> {
+        let standard = input::Pictures::default();
+        let pictures =
+            input::Pictures { size: self.image_size.unwrap_or(standard.size), color: self.color, strict: self.strict };
+        input::Request {
+            columns: &self.columns,
+            subsample: self.subsample,
+            seed,
+            missing: match self.missing {
+                MissingChoice::Refuse => input::Missing::Refuse,
+                MissingChoice::Mean => input::Missing::Mean,
+                MissingChoice::Drop => input::Missing::Drop,
+            },
+            normalize: self.normalize.map(|by| match by {
+                NormalizeChoice::Length => input::Normalize::Length,
+                NormalizeChoice::Sum => input::Normalize::Sum,
+            }),
+            log1p: self.log1p,
+            standardize: self.standardize,
+            pictures: (self.image_size.is_some() || self.color || self.strict).then_some(pictures),
+            ..input::Request::new(input)
+        }
+    }
+}
+
+/// `--missing`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MissingChoice {
+    /// The input is refused, with the place of the first.
+    Refuse,
+    /// The mean of the others of its column.
+    Mean,
+    /// Its row is left out.
+    Drop,
+}
+
+/// `--normalize`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum NormalizeChoice {
+    /// Its Euclidean length becomes 1.
+    Length,
+    /// The sum of its magnitudes becomes the median of these sums, as counts are treated.
+    Sum,
+}
+
+const READING: &str = "How the input is read";
 const OBJECTIVE: &str = "What the map is to keep";
 const AFFINITIES: &str = "Which points attract";
 const DESCENT: &str = "How the map is made";
@@ -285,8 +394,30 @@ pub enum MetricChoice {
     Euclidean,
     /// 1 − cos(x, y)
     Cosine,
+    /// Σ |x − y|
+    Manhattan,
+    /// max |x − y|
+    Chebyshev,
+    /// 1 − the correlation of x and y
+    Correlation,
+    /// The share of columns in which x and y differ
+    Hamming,
     /// The input holds distances: .npy, square or condensed, NaN where one is not known
     Precomputed,
+}
+
+impl MetricChoice {
+    fn metric(self) -> Metric {
+        match self {
+            MetricChoice::Euclidean => Metric::Euclidean,
+            MetricChoice::Cosine => Metric::Cosine,
+            MetricChoice::Manhattan => Metric::Manhattan,
+            MetricChoice::Chebyshev => Metric::Chebyshev,
+            MetricChoice::Correlation => Metric::Correlation,
+            MetricChoice::Hamming => Metric::Hamming,
+            MetricChoice::Precomputed => Metric::Precomputed,
+        }
+    }
 }
 
 /// `--kernel`.
@@ -358,11 +489,12 @@ impl Embed {
     /// What to read.
     pub fn request(&self) -> input::Request<'_> {
         input::Request {
-            input: &self.input,
             labels: self.labels.as_deref(),
+            id: self.id.as_deref(),
             header: self.header.into(),
-            shifts_cancel: self.metric == MetricChoice::Euclidean,
+            shifts_cancel: self.metric.metric().is_shift_invariant(),
             distances: self.metric == MetricChoice::Precomputed,
+            ..self.reading.request(&self.input, self.seed)
         }
     }
 
@@ -382,11 +514,7 @@ impl Embed {
             lambda: self.lambda,
             stress_exponent: self.stress_exponent,
             dims: self.dims,
-            metric: match self.metric {
-                MetricChoice::Euclidean => Metric::Euclidean,
-                MetricChoice::Cosine => Metric::Cosine,
-                MetricChoice::Precomputed => Metric::Precomputed,
-            },
+            metric: self.metric.metric(),
             pca: self.pca.unwrap_or(Pca::Auto),
             affinity: match self.affinity {
                 AffinityChoice::Perplexity => Affinity::Perplexity,
@@ -418,6 +546,7 @@ impl Embed {
                 KnnChoice::Exact => Knn::Exact,
                 KnnChoice::Inverted => Knn::Inverted,
             },
+            given_neighbors: None,
             recall: self.recall,
             field: match self.field {
                 FieldChoice::Auto => Field::Auto,
@@ -474,6 +603,10 @@ pub struct Cluster {
     /// Whether the first line of a text table names its columns.
     #[arg(long, value_name = "WHETHER", value_enum, default_value_t = HeaderChoice::Auto)]
     pub header: HeaderChoice,
+
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "the help of a flattened struct would take its place")]
+    pub reading: Reading,
 
     /// Print every setting that the fit would use, as TOML, and run nothing.
     #[arg(long)]
@@ -652,11 +785,9 @@ impl Cluster {
     /// What to read.
     pub fn request(&self) -> input::Request<'_> {
         input::Request {
-            input: &self.input,
             labels: self.labels.as_deref(),
             header: self.header.into(),
-            shifts_cancel: true,
-            distances: false,
+            ..self.reading.request(&self.input, self.seed)
         }
     }
 
@@ -715,6 +846,12 @@ fn parse_restarts(text: &str) -> Result<usize, String> {
 
 fn parse_clusters(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|&count| count > 0).ok_or_else(|| "give a whole number from 1".into())
+}
+
+fn parse_image_size(text: &str) -> Result<(u32, u32), String> {
+    let side = |text: &str| text.parse::<u32>().ok().filter(|side| (1..=4096).contains(side));
+    let (width, height) = text.split_once(['x', '×']).unwrap_or((text, text));
+    side(width).zip(side(height)).ok_or_else(|| "give pixels from 1 to 4096, as in 32 or 64x48".into())
 }
 
 fn parse_components(text: &str) -> Result<RangeInclusive<usize>, String> {
@@ -820,6 +957,10 @@ fn inputs_help() -> String {
     for reader in input::READERS {
         entry(&reader.extensions.iter().map(|e| format!(".{e}")).collect::<Vec<_>>().join(" "), reader.description);
     }
+    let pictures: Vec<String> = input::PICTURES.iter().map(|extension| format!(".{extension}")).collect();
+    entry("FOLDER", &format!("pictures below it ({}); the folders in it are their labels", pictures.join(" ")));
+    entry("-", "standard input: a text table");
+    entry("FILE.gz FILE.zst", "any of these but Parquet, Arrow and .npz, packed by gzip or zstd");
     for sample in input::SAMPLES {
         entry(&format!("sample:{}", sample.name), sample.description);
     }

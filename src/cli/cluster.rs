@@ -112,7 +112,7 @@ pub fn run(arguments: &Cluster) -> Result<End> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
         pool.map_err(|error| Error::job("--threads", error, "give fewer"))?;
     }
-    let data = input::read(&arguments.request())?;
+    let data = input::read(&input::Request { memory: host::memory_budget(), ..arguments.request() })?;
     let read = started.elapsed().as_secs_f64();
     let settings = arguments.settings();
     let prepared = Prepared::new(data.points.view())?;
@@ -477,6 +477,7 @@ fn picture(path: &Path, side: Option<u32>, data: &Dataset, fit: &Fit, settings: 
     let map = render::Map {
         points: portrait.points.view(),
         labels: Some(&classes),
+        ids: None,
         title: &outputs::title(&data.name),
         caption: &joined(&caption, &portrait.note),
         side,
@@ -514,6 +515,7 @@ fn frames(
         let map = render::Map {
             points: portrait.points.view(),
             labels: Some(&classes),
+            ids: None,
             title: &outputs::title(&data.name),
             caption: &caption,
             side,

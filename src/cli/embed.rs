@@ -5,7 +5,7 @@ use super::progress::{self, Display};
 use super::report::{Circumstances, Clusters, Report};
 use super::{End, adapters, cluster, host, interrupt, outputs};
 use crate::affinity::Law;
-use crate::data::Dataset;
+use crate::data::{Dataset, Input, Points};
 use crate::engine::Stop;
 use crate::gpu::{self, Gpu};
 use crate::job::{self, Backend, Event, Given};
@@ -15,6 +15,7 @@ use crate::objective::{Neighbour, Objective};
 use crate::plan::{Affinity, Budget, Plan, Settings, Shape, Start};
 use crate::score::Shepard;
 use crate::{Error, Result, input, render};
+use ndarray::{Array2, Axis};
 use std::time::Instant;
 
 /// Runs the command.
@@ -27,31 +28,51 @@ pub fn run(arguments: &Embed) -> Result<End> {
         pool.map_err(|error| Error::job("--threads", error, "give fewer"))?;
     }
     let clock = Instant::now();
-    let data = input::read(&arguments.request())?;
+    let memory = arguments.host_memory.or_else(host::memory_budget);
+    let request = input::Request { memory, ..arguments.request() };
+    let brought = input::open(&request)?;
     let read = clock.elapsed().as_secs_f64();
-    let settings = arguments.settings();
-    let (n, input_dims) = data.points.dim();
+    let mut settings = arguments.settings();
+    let (n, input_dims) = brought.points.dim();
+    let neighbors = arguments.neighbors_file.as_ref().map(|path| {
+        check_all_rows("--neighbors-file", path, &brought)?;
+        input::read_neighbors(path, n)
+    });
+    let neighbors = neighbors.transpose()?;
+    settings.given_neighbors = neighbors.as_ref().map(|neighbors| neighbors.indices.ncols());
     if let Some(k) = arguments.clusters.filter(|&k| k > n) {
         let cause = format!("{k} components of {n} points were asked for");
         return Err(Error::request("--clusters", cause, format!("give from 1 to {n}")));
     }
-    let resolve = |device| Plan::resolve(&settings, Shape { name: &data.name, n, input_dims }, device);
+    let resolve = |device| Plan::resolve(&settings, Shape { name: &brought.name, n, input_dims }, device);
     // Without a device first: whatever is wrong is said before drivers are asked, which may have things of their own to
     // say on stderr.
-    resolve(None)?;
+    let narrows = resolve(None)?.pca.is_some();
     if let Some(path) = arguments.affinities.as_ref().filter(|_| settings.affinity != Affinity::Precomputed) {
         let cause = "another kind of affinities was asked for";
         return Err(Error::request(format!("--affinities {path}"), cause, "give --affinity precomputed with it"));
     }
     let given = Given {
         start: match &settings.init {
-            Start::File(path) => Some(input::read_map(path, n, settings.dims)?),
+            Start::File(path) => Some(start_from(path, &brought, settings.dims)?),
             Start::Pca | Start::Random => None,
         },
-        affinities: arguments.affinities.as_ref().map(|path| input::read_triples(path, n)).transpose()?,
+        affinities: arguments
+            .affinities
+            .as_ref()
+            .map(|path| {
+                check_all_rows("--affinities", path, &brought)?;
+                input::read_triples(path, n)
+            })
+            .transpose()?,
+        neighbors,
     };
-    // A row of zeros under the cosine is a wrong request too: found here, before anything is said.
-    settings.metric.prepare(data.points.view())?;
+    // What is not narrowed must be a matrix in memory; and a row of zeros under the cosine is a wrong request too: found here, before
+    // anything is said.
+    let brought = if narrows { brought } else { input::in_memory(brought, memory.unwrap_or(u64::MAX))? };
+    if let Points::Dense(points) = &brought.points {
+        settings.metric.prepare(points.view())?;
+    }
     let before = host::held_bytes();
     let found = match arguments.device {
         gpu::Choice::Cpu => Vec::new(),
@@ -65,12 +86,13 @@ pub fn run(arguments: &Embed) -> Result<End> {
         _ => host::held_bytes().saturating_sub(before).next_multiple_of(1 << 20),
     };
     let resolve = |device| {
-        let mut plan = resolve(device)?;
+        let shape = Shape { name: &brought.name, n, input_dims };
+        let mut plan = Plan::resolve(&settings, shape, device)?.held_as(&brought.points);
         plan.memory.host += drivers;
         Ok::<Plan, Error>(plan)
     };
     let adapter = gpu::choose(&arguments.device, &found)?;
-    let budget = Budget { host: arguments.host_memory.or_else(host::memory_budget), device: arguments.device_memory };
+    let budget = Budget { host: memory, device: arguments.device_memory };
     // An adapter that nobody named may turn out too small, or not open: then the CPU does the job.
     let replaceable = arguments.device == gpu::Choice::Auto && adapter.is_some();
     let mut plan = resolve(adapter)?;
@@ -116,13 +138,20 @@ pub fn run(arguments: &Embed) -> Result<End> {
         (None, None, gpu::Choice::Auto) => "computing on the CPU: there is no hardware GPU adapter".to_owned(),
         (None, None, _) => "computing on the CPU".to_owned(),
     }];
-    notes.extend(data.notes.iter().chain(&plan.notes).cloned());
+    notes.extend(brought.notes.iter().chain(&plan.notes).cloned());
     notes.iter().for_each(|note| display.note(note));
     // On what it is computed is news only where it is not what was asked for.
     if instead.is_none() {
         notes.remove(0);
     }
 
+    let (ids, clock) = (brought.ids.clone(), Instant::now());
+    let is_dense = matches!(brought.points, Points::Dense(_));
+    if !is_dense {
+        display.stage("pca");
+    }
+    let data = job::narrowed(&plan, brought, memory.unwrap_or(u64::MAX))?;
+    let narrowed = if is_dense { 0.0 } else { clock.elapsed().as_secs_f64() };
     let done = job::run(&plan, &settings, &data, given, backend, &mut |event| {
         match event {
             Event::Stage(name) => {
@@ -137,6 +166,7 @@ pub fn run(arguments: &Embed) -> Result<End> {
     });
     display.finish();
     let mut done = done?;
+    done.seconds.pca += narrowed;
     notes.append(&mut done.notes);
     // Nothing was made of the start yet, so there is no map to write.
     if done.outcome.iterations == 0
@@ -161,7 +191,7 @@ pub fn run(arguments: &Embed) -> Result<End> {
         }
     });
     let clock = Instant::now();
-    let maps_written = write_maps(arguments, &data, &settings, &plan, &done, clusters.as_ref());
+    let maps_written = write_maps(arguments, &data, ids.as_deref(), &settings, &plan, &done, clusters.as_ref());
     if let Some(path) = &arguments.report {
         let around = Circumstances {
             device: gpu.as_ref().map(|gpu| (gpu.adapter(), gpu.memory().1)),
@@ -204,6 +234,26 @@ pub fn run(arguments: &Embed) -> Result<End> {
     Ok(if done.outcome.stop == Stop::Interrupted { End::Interrupted } else { End::Done })
 }
 
+/// Files that count all rows of the input serve only where none is left out.
+fn check_all_rows(option: &str, path: &str, input: &Input) -> Result<()> {
+    let Some(rows) = &input.rows else { return Ok(()) };
+    let cause = format!("it counts all {} rows of the input, of which {} are left", input.of, rows.len());
+    Err(Error::request(format!("{option} {path}"), cause, "give one for these rows alone, with an input of only them"))
+}
+
+/// A map to start from, of the rows that are here or of all rows of the input.
+fn start_from(path: &str, input: &Input, dims: usize) -> Result<Array2<f32>> {
+    let here = input::read_map(path, input.points.dim().0, dims);
+    match (&here, &input.rows) {
+        (Err(_), Some(rows)) => {
+            let all = input::read_map(path, input.of, dims).or_else(|_| here.clone())?;
+            let rows: Vec<usize> = rows.iter().map(|&row| row as usize).collect();
+            Ok(all.select(Axis(0), &rows))
+        }
+        _ => here,
+    }
+}
+
 /// Every output must be writable before any work is done, under a name of its own that is not one of the data's.
 fn check_outputs(arguments: &Embed) -> Result<()> {
     arguments.outputs.iter().try_for_each(|path| render::check(path))?;
@@ -222,6 +272,7 @@ fn clusters(done: &job::Done, k: usize, seed: u64) -> Result<Fit> {
 fn write_maps(
     arguments: &Embed,
     data: &Dataset,
+    ids: Option<&[String]>,
     settings: &Settings,
     plan: &Plan,
     done: &job::Done,
@@ -231,6 +282,7 @@ fn write_maps(
     let map = render::Map {
         points: done.outcome.embedding.points.view(),
         labels: components.as_ref().or(data.labels.as_ref()),
+        ids,
         title: &outputs::title(&data.name),
         caption: &caption(plan, settings, done, clusters),
         side: arguments.picture_size,
@@ -255,7 +307,11 @@ fn caption(plan: &Plan, settings: &Settings, done: &job::Done, clusters: Option<
         Objective::Neighbour(_) => "divergence",
         Objective::Distances(_) => "stress",
     };
-    let from = [from(plan), if settings.metric == Metric::Cosine { "cosine".into() } else { String::new() }];
+    let metric = match settings.metric {
+        Metric::Euclidean | Metric::Precomputed => String::new(),
+        metric => metric.name().to_owned(),
+    };
+    let from = [from(plan), metric];
     let parts = [
         format!("{} of {} points, {} dimensions", settings.method.title, plan.n, plan.input_dims),
         from.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", "),

@@ -14,6 +14,7 @@ mod outputs;
 mod portrait;
 mod progress;
 mod report;
+mod samples;
 
 use crate::Error;
 use args::{Cli, Command};
@@ -52,6 +53,7 @@ fn run(command: Command) -> crate::Result<End> {
         Command::Cluster(arguments) => cluster::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments, &mut std::io::stdout().lock(), None),
         Command::Adapters => adapters::run(),
+        Command::Samples => samples::run(),
     }
 }
 

@@ -210,7 +210,11 @@ impl<'a> Report<'a> {
                 median: (!rates.is_empty()).then(|| rates[rates.len() / 2]),
                 mean: (outcome.iterations > 0).then(|| outcome.seconds / outcome.iterations as f64),
             },
-            knn: Knn { kind: plan.knn, k: plan.neighbors, recall: (plan.knn != "all").then_some(done.recall) },
+            knn: Knn {
+                kind: plan.knn,
+                k: plan.neighbors,
+                recall: (!matches!(plan.knn, "all" | "given")).then_some(done.recall),
+            },
             affinities: Affinities { edges: done.edges, unreached_perplexity: done.unreached },
             field: Field {
                 kind: plan.field,

@@ -20,9 +20,10 @@ mod classical;
 mod pca;
 mod random;
 mod slabs;
+mod sparse;
 
 pub use classical::classical;
-pub use pca::{Pca, principal_components};
+pub use pca::{EXACT, Pca, components_of, principal_components, search_bytes};
 pub use random::Normal;
 
 use crate::data::Embedding;

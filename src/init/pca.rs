@@ -14,7 +14,9 @@
 //! threads.
 
 use super::Normal;
-use super::slabs::{Centred, Short};
+use super::slabs::{Centred, Moments, Short};
+use super::sparse::CentredSparse;
+use crate::data::Points;
 use crate::{Error, Result};
 use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack};
@@ -47,7 +49,26 @@ pub const EXACT: usize = 1500;
 ///
 /// `count` outside 1 ≤ count ≤ min(N, M); an eigenvalue iteration that does not converge.
 pub fn principal_components(points: ArrayView2<'_, f32>, count: usize) -> Result<Pca> {
-    let (n, n_dims) = points.dim();
+    check_count(points.dim(), count)?;
+    let points = points.as_standard_layout();
+    components(&Centred::new(points.view()), count)
+}
+
+/// The same of points as they are held: a sparse matrix stays one, and rows on a disk are read as often as there are passes over the data.
+///
+/// # Errors
+///
+/// Those of [`principal_components`]; those of the disk; points on a disk that are fewer than their columns.
+pub fn components_of(points: &Points, count: usize) -> Result<Pca> {
+    check_count(points.dim(), count)?;
+    match points {
+        Points::Dense(points) => principal_components(points.view(), count),
+        Points::Sparse(sparse) => components(&CentredSparse::new(sparse), count),
+        Points::Stored(stored) => components(&Centred::stored(stored.as_ref())?, count),
+    }
+}
+
+fn check_count((n, n_dims): (usize, usize), count: usize) -> Result<()> {
     if count == 0 || count > n.min(n_dims) {
         return Err(Error::request(
             "pca",
@@ -55,15 +76,17 @@ pub fn principal_components(points: ArrayView2<'_, f32>, count: usize) -> Result
             format!("from 1 to {} are possible", n.min(n_dims)),
         ));
     }
-    let points = points.as_standard_layout();
-    let centred = Centred::new(points.view());
+    Ok(())
+}
 
+fn components(centred: &impl Moments, count: usize) -> Result<Pca> {
+    let (n, n_dims) = centred.dim();
     let largest_space = KRYLOV_STEPS * (count + OVERSAMPLING);
     let exact = centred.short_len() <= EXACT.max(largest_space);
-    let (values, vectors) = if exact { leading(&centred.second_moment(), count)? } else { krylov(&centred, count)? };
+    let (values, vectors) = if exact { leading(&centred.second_moment()?, count)? } else { krylov(centred, count)? };
     let mut components = match centred.short() {
         Short::Columns => vectors,
-        Short::Rows => centred.times(&vectors),
+        Short::Rows => centred.times(&vectors)?,
     };
     orthonormalize(&mut components);
     complete(&mut components);
@@ -71,7 +94,7 @@ pub fn principal_components(points: ArrayView2<'_, f32>, count: usize) -> Result
     Ok(Pca {
         mean: centred.mean().clone(),
         variances: values.iter().map(|value| value.max(0.0) / n as f64).collect(),
-        scores: centred.scores(&components),
+        scores: centred.scores(&components)?,
         components: Array2::from_shape_fn((count, n_dims), |(c, m)| components[(m, c)]),
     })
 }
@@ -104,7 +127,7 @@ fn leading(matrix: &Mat<f64>, count: usize) -> Result<(Vec<f64>, Mat<f64>)> {
 /// Measured on 2500 × 2000 normal values, 50 components: with true variances falling as 1/m the variances found are good
 /// to 4e-10 of themselves and the components to an angle of 2e-5; with all true variances equal, where components mean
 /// nothing, the variances are short by up to 0.6 %.
-fn krylov(centred: &Centred<'_>, count: usize) -> Result<(Vec<f64>, Mat<f64>)> {
+fn krylov(centred: &impl Moments, count: usize) -> Result<(Vec<f64>, Mat<f64>)> {
     let (n, width) = (centred.short_len(), count + OVERSAMPLING);
     let mut basis = Mat::zeros(n, KRYLOV_STEPS * width);
     let mut images = Mat::zeros(n, KRYLOV_STEPS * width);
@@ -119,7 +142,7 @@ fn krylov(centred: &Centred<'_>, count: usize) -> Result<(Vec<f64>, Mat<f64>)> {
             matmul(block.as_mut(), Accum::Add, known, shares.as_ref(), -1.0, Par::Seq);
             orthonormalize(&mut block);
         }
-        let image = centred.second_moment_times(&block);
+        let image = centred.second_moment_times(&block)?;
         basis.get_mut(.., step * width..(step + 1) * width).copy_from(&block);
         images.get_mut(.., step * width..(step + 1) * width).copy_from(&image);
         block = image;
@@ -134,6 +157,13 @@ fn krylov(centred: &Centred<'_>, count: usize) -> Result<(Vec<f64>, Mat<f64>)> {
 
 /// Each step costs two passes over the data and narrows the error several times over.
 const KRYLOV_STEPS: usize = 8;
+
+/// Bytes that the randomised search takes beside the points: basis, images and what they are made of, and products of the long side.
+pub fn search_bytes(n: usize, n_dims: usize, count: usize) -> u64 {
+    let width = (count + OVERSAMPLING) as u64;
+    let (short, long) = (n.min(n_dims) as u64, n.max(n_dims) as u64);
+    8 * width * (2 * KRYLOV_STEPS as u64 * short + 4 * short + 3 * long)
+}
 
 /// More columns than components wanted: Halko, Martinsson and Tropp 2011, section 4.2, take 5 to 10.
 const OVERSAMPLING: usize = 10;
@@ -213,7 +243,7 @@ mod tests {
             let scales = Array1::from_shape_fn(n_dims, |m| (1.0 + m as f64).powf(-power));
             let points = (points * scales).mapv(|x| x as f32);
             let centred = Centred::new(points.view());
-            let (values, vectors) = leading(&centred.second_moment(), count).expect("eigenvalues");
+            let (values, vectors) = leading(&centred.second_moment().expect("in memory"), count).expect("eigenvalues");
             let (close, approximations) = krylov(&centred, count).expect("eigenvalues");
             for c in 0..count {
                 let error = (close[c] - values[c]).abs() / values[c];

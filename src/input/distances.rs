@@ -1,23 +1,26 @@
 //! Distances of all pairs, in place of points.
 
+use super::pick::drawn;
 use super::source::Source;
-use super::{FEWEST_ROWS, Parsed, Request, check_labels_file, npy, reader_of};
+use super::{FEWEST_ROWS, Parsed, Request, Sniff, check_files, npy, npz, reader_of};
+use crate::data::Points;
 use crate::error::{Error, Result};
-use ndarray::Array2;
+use ndarray::{Array2, Axis};
 use rayon::prelude::*;
 
 /// How far δ_ij and δ_ji may differ, of the larger: roundings of `f32`.
 const ROUNDING: f32 = 1e-5;
 
 /// Reads [n, n] or condensed [n(n − 1)/2] distances and gives the square, its diagonal 0.
-pub(super) fn read(source: &mut Source, request: &Request) -> Result<Parsed> {
-    check_labels_file(request)?;
+pub(super) fn read(source: Source, request: &Request) -> Result<Parsed> {
+    check_files(request)?;
+    let mut source = if npz::sniff(&source.head) == Sniff::Certain { npz::array(source)? } else { source };
     let name = source.name.clone();
     let refuse = |cause: String, remedy: &str| Err(Error::request(&name, cause, remedy));
-    if reader_of(source)?.name != "npy" {
+    if reader_of(&source)?.name != "npy" {
         return refuse("distances are not read from it".into(), "save them with numpy.save");
     }
-    let (shape, values) = npy::read_values(source)?;
+    let (shape, values) = npy::read_values(&mut source)?;
     let n = match shape[..] {
         [n, columns] if n == columns => n,
         [count] => {
@@ -91,5 +94,16 @@ pub(super) fn read(source: &mut Source, request: &Request) -> Result<Parsed> {
             vec![format!("{unknown} of {} distances are not known (NaN) and have no part in the map", n * (n - 1) / 2)]
         }
     };
-    Ok(Parsed { points: square, labels: None, notes })
+    let rows = request.subsample.map(|count| drawn(&name, n, count, request.seed)).transpose()?;
+    let square = match &rows {
+        None => square,
+        Some(rows) if rows.len() < FEWEST_ROWS => {
+            return refuse(format!("{} rows are too few for a map", rows.len()), "give --subsample 4 or more");
+        }
+        Some(rows) => {
+            let rows: Vec<usize> = rows.iter().map(|&row| row as usize).collect();
+            square.select(Axis(0), &rows).select(Axis(1), &rows)
+        }
+    };
+    Ok(Parsed::new(Points::Dense(square), n, rows, notes))
 }

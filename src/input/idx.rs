@@ -1,41 +1,31 @@
-//! MNIST's idx, plain or packed by gzip: two zeros, a type, the number of axes, the axes, the values, all of them
+//! MNIST's idx: two zeros, a type, the number of axes, the axes, the values, all of them
 //! highest byte first.
 
 use super::array::{Body, DType, check_claim, product};
+use super::pick::Pick;
 use super::source::{Source, fill};
-use super::{Parsed, Request, Sniff, check_labels_file, check_shape, treatment};
+use super::{Parsed, Request, Sniff, check_files, check_shape};
 use crate::error::{Error, Result};
-use flate2::read::MultiGzDecoder;
-use ndarray::Array2;
-use std::io::BufReader;
-
-const GZIP: &[u8] = b"\x1f\x8b";
 
 pub(super) fn sniff(head: &[u8]) -> Sniff {
-    let mut magic = [0; 4];
-    let there = if head.starts_with(GZIP) {
-        fill(&mut MultiGzDecoder::new(head), &mut magic).0
-    } else {
-        fill(&mut { head }, &mut magic).0
-    };
-    if there == 4 && dtype(magic).is_some() && magic[3] > 0 { Sniff::Certain } else { Sniff::Excluded }
+    match head.first_chunk::<4>() {
+        Some(&magic) if dtype(magic).is_some() && magic[3] > 0 => Sniff::Certain,
+        _ => Sniff::Excluded,
+    }
 }
 
 /// Reads points: [n, …], flattened to `[n, columns]`.
-pub(super) fn read(source: &mut Source, request: &Request) -> Result<Parsed> {
-    check_labels_file(request)?;
-    let header = header(source)?;
+pub(super) fn read(mut source: Source, request: &Request) -> Result<Parsed> {
+    check_files(request)?;
+    source.check_no_part()?;
+    let header = header(&mut source)?;
     let (rows, rest) = header.shape.split_first().unwrap_or((&0, &[]));
     if rest.is_empty() {
         let cause = format!("is one-dimensional, [{rows}]");
         return Err(Error::request(&source.name, cause, "points have rows and columns; labels are given by --labels"));
     }
     check_shape(&source.name, *rows, product(rest).unwrap_or(u64::MAX))?;
-    let body = header.body(source)?;
-    let (rows, columns) = (body.rows, body.columns);
-    let settled = body.settle(treatment(request))?;
-    let points = Array2::from_shape_vec((rows, columns), settled.points).expect("settled values are rows × columns");
-    Ok(Parsed { points, labels: None, notes: settled.notes })
+    header.body(&mut source)?.points(request, Vec::new())
 }
 
 /// Reads labels, of one axis, as text.
@@ -49,7 +39,6 @@ pub(super) fn read_labels(source: &mut Source) -> Result<Vec<String>> {
 }
 
 struct Header {
-    packed: bool,
     dtype: DType,
     shape: Vec<u64>,
     offset: u64,
@@ -58,16 +47,15 @@ struct Header {
 impl Header {
     fn body(self, source: &mut Source) -> Result<Body<'_>> {
         let (&rows, rest) = self.shape.split_first().unwrap_or((&0, &[]));
-        check_claim(source, self.packed, self.offset, self.dtype, product(&self.shape))?;
+        check_claim(source, self.offset, self.dtype, product(&self.shape))?;
         Ok(Body {
             source,
-            packed: self.packed,
             offset: self.offset,
             dtype: self.dtype,
             big_endian: true,
-            rows: rows as usize,
-            columns: product(rest).unwrap_or_default() as usize,
+            pick: Pick::all(rows as usize, product(rest).unwrap_or_default() as usize),
             column_major: None,
+            last: true,
         })
     }
 }
@@ -86,14 +74,10 @@ fn dtype(magic: [u8; 4]) -> Option<DType> {
 
 fn header(source: &mut Source) -> Result<Header> {
     let name = source.name.clone();
-    let packed = source.head.starts_with(GZIP);
+    let packed = source.packed();
     // At most 255 axes of 4 bytes.
     let mut bytes = vec![0; 4 + 4 * 255];
-    let (there, error) = if packed {
-        fill(&mut MultiGzDecoder::new(BufReader::new(source.from(0)?)), &mut bytes)
-    } else {
-        fill(source.from(0)?, &mut bytes)
-    };
+    let (there, error) = fill(&mut source.stream(0)?, &mut bytes);
     let short = || match &error {
         Some(error) if packed && error.kind() != std::io::ErrorKind::UnexpectedEof => {
             Error::request(&name, format!("does not unpack: {error}"), "the file is damaged; fetch it again")
@@ -105,11 +89,8 @@ fn header(source: &mut Source) -> Result<Header> {
     }
     let magic = [bytes[0], bytes[1], bytes[2], bytes[3]];
     let Some(dtype) = dtype(magic) else {
-        return Err(if packed {
-            Error::request(&name, "is gzip, but what it packs is not idx", "unpack it and give the file inside")
-        } else {
-            Error::request(&name, format!("is not an idx file: it begins with {magic:02x?}"), "check which file it is")
-        });
+        let cause = format!("is not an idx file: it begins with {magic:02x?}");
+        return Err(Error::request(&name, cause, "check which file it is"));
     };
     let axes = usize::from(magic[3]);
     let offset = 4 + 4 * axes;
@@ -117,5 +98,5 @@ fn header(source: &mut Source) -> Result<Header> {
         return Err(short());
     }
     let shape = bytes[4..offset].as_chunks::<4>().0.iter().map(|b| u32::from_be_bytes(*b).into()).collect();
-    Ok(Header { packed, dtype, shape, offset: offset as u64 })
+    Ok(Header { dtype, shape, offset: offset as u64 })
 }

@@ -10,28 +10,31 @@ use std::collections::HashMap;
 /// reader of a legend can be asked to look up.
 const MOST_NUMBERED_CLASSES: usize = 40;
 
-/// Reads labels for the `n` rows of `input` from a file of their own: `.txt` with one a line, `.npy`, `.csv`, `.tsv`
+/// Reads one text for each of the `n` rows of `input` from a file of their own: `.txt` with one a line, `.npy`, `.csv`, `.tsv`
 /// or idx.
-pub(super) fn from_file(source: &mut Source, n: usize, input: &str) -> Result<Labels> {
+pub(super) fn from_file(source: &mut Source, n: usize, input: &str) -> Result<Vec<String>> {
     let is_binary = READERS.iter().any(|reader| (reader.sniff)(&source.head) == Sniff::Certain);
     let texts = match reader_of(source)?.name {
         "npy" => npy::read_labels(source)?,
         "idx" => idx::read_labels(source)?,
         _ if !is_binary && source.extension() == "txt" => lines(source)?,
-        _ => table::read_labels(source, n)?,
+        "table" => table::read_labels(source, n)?,
+        kind => {
+            let remedy = "give a column of the input, or a .txt, .csv, .npy or idx file";
+            return Err(Error::request(&source.name, format!("labels are not read from {kind}"), remedy));
+        }
     };
     if texts.len() != n {
         let cause =
             format!("holds {} for the {} of {input}", counted(texts.len() as u64, "label"), counted(n as u64, "row"));
         return Err(Error::request(&source.name, cause, "give one label for each row"));
     }
-    from_texts(&source.name, texts)
+    Ok(texts)
 }
 
 /// The lines of a text file, each one label, whatever it holds. Blank lines at the end do not count.
 fn lines(source: &mut Source) -> Result<Vec<String>> {
-    let len = usize::try_from(source.len).unwrap_or(usize::MAX);
-    let bytes = source.read_at(0, len)?;
+    let bytes = source.read_all()?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let line = 1 + bytes[..error.valid_up_to()].iter().filter(|&&b| b == b'\n').count();

@@ -13,19 +13,36 @@
 
 mod source;
 mod settle;
+mod pick;
+mod treat;
 mod array;
 mod npy;
+mod npz;
 mod idx;
 mod table;
+mod safetensors;
+mod matrix_market;
+#[cfg(feature = "parquet")]
+mod parquet;
+#[cfg(feature = "arrow")]
+mod arrow;
+#[cfg(any(feature = "parquet", feature = "arrow"))]
+mod named;
+mod sparse;
+mod stored;
+mod pictures;
 mod labels;
 mod distances;
 mod triples;
 mod turntable;
+mod neighbors;
 
+pub use neighbors::read_neighbors;
+pub use pictures::EXTENSIONS as PICTURES;
 pub use triples::read_triples;
 
-use crate::data::Dataset;
-use crate::error::{Error, Result};
+use crate::data::{Dataset, Input, Labels, Points};
+use crate::error::{Error, Result, size};
 use ndarray::Array2;
 use settle::Treatment;
 use source::Source;
@@ -46,30 +63,139 @@ pub enum Header {
     No,
 }
 
+/// What becomes of values that are missing: NaN, nulls, and fields of text that are empty or say so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Missing {
+    /// The input is refused, with the first of them.
+    #[default]
+    Refuse,
+    /// The mean of the others of its column.
+    Mean,
+    /// Its row is left out.
+    Drop,
+}
+
+/// What each row is divided by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Normalize {
+    /// Its Euclidean length.
+    Length,
+    /// The sum of its magnitudes, and multiplied by the median of these sums.
+    Sum,
+}
+
+/// How pictures become rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pictures {
+    /// Width and height that each is resized to, in pixels.
+    pub size: (u32, u32),
+    /// Three values a pixel rather than one.
+    pub color: bool,
+    /// Whether a broken picture is refused rather than passed over.
+    pub strict: bool,
+}
+
+impl Default for Pictures {
+    fn default() -> Self {
+        Pictures { size: (32, 32), color: false, strict: false }
+    }
+}
+
 /// What to read, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request<'a> {
-    /// A path, or `sample:NAME` for one of [`SAMPLES`].
+    /// A path, of a file or of a folder of pictures; `FILE:NAME` for one array of several in a file; `-` for standard input; or
+    /// `sample:NAME` for one of [`SAMPLES`].
     pub input: &'a str,
     /// A column of the input if its header has one of this name (without a header, a column's number from 1), else a
     /// file: `.txt` with one label a line, or `.npy`, `.csv`, `.tsv`, idx.
     pub labels: Option<&'a str>,
+    /// A column or a file of names, as for `labels`.
+    pub id: Option<&'a str>,
     /// For text tables.
     pub header: Header,
+    /// The columns that are read, by name, by number where they have none (of text from 1, of arrays from 0), or as `A..B`; all that
+    /// hold numbers if there are none.
+    pub columns: &'a [String],
+    /// Read this many rows, drawn by `seed`.
+    pub subsample: Option<usize>,
+    /// Of the draw.
+    pub seed: u64,
+    /// Values that are missing.
+    pub missing: Missing,
+    /// Divide each row by this.
+    pub normalize: Option<Normalize>,
+    /// Take ln(1 + x) of every value.
+    pub log1p: bool,
+    /// Give every column mean 0 and deviation 1.
+    pub standardize: bool,
+    /// For folders of pictures, and only for them.
+    pub pictures: Option<Pictures>,
     /// Whether the metric ignores a shift common to all rows, as euclidean distance does and cosine does not. Only
     /// then may a column that lies far from the origin be shifted before it is rounded to `f32`.
     pub shifts_cancel: bool,
     /// Whether the file holds distances: `.npy`, square [n, n] or condensed [n(n − 1)/2], NaN where one is not known. The
     /// data set's points are then the square.
     pub distances: bool,
+    /// Bytes that what is read may take: a matrix that would take more is left on its disk where it can be, else refused; nothing is
+    /// unpacked beyond it.
+    pub memory: Option<u64>,
 }
 
 impl<'a> Request<'a> {
     /// `input` for euclidean distance, its header found out, with the labels that it brings along.
     pub fn new(input: &'a str) -> Self {
-        Request { input, labels: None, header: Header::Auto, shifts_cancel: true, distances: false }
+        Request {
+            input,
+            labels: None,
+            id: None,
+            header: Header::Auto,
+            columns: &[],
+            subsample: None,
+            seed: 0,
+            missing: Missing::Refuse,
+            normalize: None,
+            log1p: false,
+            standardize: false,
+            pictures: None,
+            shifts_cancel: true,
+            distances: false,
+            memory: None,
+        }
+    }
+
+    /// Whether values are treated.
+    fn treats(&self) -> bool {
+        self.missing != Missing::Refuse || self.normalize.is_some() || self.log1p || self.standardize
+    }
+
+    /// Whether rows may be left out.
+    fn leaves_rows_out(&self) -> bool {
+        self.missing == Missing::Drop || self.subsample.is_some()
+    }
+
+    fn limit(&self) -> u64 {
+        self.memory.unwrap_or(UNKNOWN_MEMORY)
+    }
+
+    /// Refuses what makes no sense of distances.
+    fn check_distances(&self) -> Result<()> {
+        let of_columns = [
+            ("--columns", !self.columns.is_empty()),
+            ("--missing", self.missing != Missing::Refuse),
+            ("--normalize", self.normalize.is_some()),
+            ("--log1p", self.log1p),
+            ("--standardize", self.standardize),
+        ];
+        match of_columns.iter().find(|(_, given)| self.distances && *given) {
+            Some((option, _)) => Err(Error::request(*option, "distances have no columns to treat", "leave it out")),
+            None => Ok(()),
+        }
     }
 }
+
+/// Bytes that reading may take where nobody says: 16 GiB.
+const UNKNOWN_MEMORY: u64 = 16 << 30;
 
 /// One kind of file that can be read.
 pub struct Reader {
@@ -81,7 +207,7 @@ pub struct Reader {
     pub sniff: fn(&[u8]) -> Sniff,
     /// One line of help.
     pub description: &'static str,
-    read: fn(&mut Source, &Request) -> Result<Parsed>,
+    read: fn(Source, &Request) -> Result<Parsed>,
 }
 
 /// How many of a file's first bytes [`Reader::sniff`] is shown.
@@ -109,10 +235,47 @@ pub const READERS: &[Reader] = &[
     },
     Reader {
         name: "idx",
-        extensions: &["idx", "idx1", "idx2", "idx3", "idx4", "idx1-ubyte", "idx3-ubyte", "gz"],
+        extensions: &["idx", "idx1", "idx2", "idx3", "idx4", "idx1-ubyte", "idx3-ubyte"],
         sniff: idx::sniff,
-        description: "MNIST's own format, plain or as idx.gz; pictures are flattened",
+        description: "MNIST's own format; pictures are flattened",
         read: idx::read,
+    },
+    Reader {
+        name: "npz",
+        extensions: &["npz"],
+        sniff: npz::sniff,
+        description: "one array of a NumPy archive, FILE.npz:NAME where there are several; or a matrix of scipy.sparse.save_npz, which stays sparse until PCA",
+        read: npz::read,
+    },
+    #[cfg(feature = "parquet")]
+    Reader {
+        name: "parquet",
+        extensions: &["parquet"],
+        sniff: parquet::sniff,
+        description: "columns of numbers, or of lists of as many numbers; flat, not nested otherwise",
+        read: parquet::read,
+    },
+    #[cfg(feature = "arrow")]
+    Reader {
+        name: "arrow",
+        extensions: &["arrow", "feather", "ipc"],
+        sniff: arrow::sniff,
+        description: "Arrow's IPC file format, which Feather 2 is: columns as of Parquet",
+        read: arrow::read,
+    },
+    Reader {
+        name: "safetensors",
+        extensions: &["safetensors"],
+        sniff: safetensors::sniff,
+        description: "one tensor, FILE.safetensors:NAME where there are several",
+        read: safetensors::read,
+    },
+    Reader {
+        name: "mtx",
+        extensions: &["mtx"],
+        sniff: matrix_market::sniff,
+        description: "Matrix Market; coordinates stay sparse until PCA",
+        read: matrix_market::read,
     },
     Reader {
         name: "table",
@@ -170,45 +333,173 @@ pub const SAMPLES: &[Sample] = &[
 /// What a reader makes of a file, before the parts that all readers share.
 struct Parsed {
     /// `[N, M]` checked values.
-    points: Array2<f32>,
+    points: Points,
+    /// What messages call the columns, where they have names.
+    columns: Vec<String>,
+    /// Rows of the file.
+    of: usize,
+    /// Which of them are here, if not all.
+    rows: Option<Vec<u32>>,
     /// The label column, if one was asked for and found.
     labels: Option<Vec<String>>,
+    /// Labels to take where none are asked for.
+    own_labels: Option<Vec<String>>,
+    ids: Option<Vec<String>>,
     notes: Vec<String>,
 }
 
-/// Reads and checks a data set.
+impl Parsed {
+    /// Points and nothing else.
+    fn new(points: Points, of: usize, rows: Option<Vec<u32>>, notes: Vec<String>) -> Parsed {
+        Parsed { points, columns: Vec::new(), of, rows, labels: None, own_labels: None, ids: None, notes }
+    }
+
+    /// Leaves out all rows but these, of those that are here; the points are not touched.
+    fn leave(&mut self, kept: &[usize]) {
+        self.rows = Some(match &self.rows {
+            Some(rows) => kept.iter().map(|&i| rows[i]).collect(),
+            None => kept.iter().map(|&i| i as u32).collect(),
+        });
+        for texts in [&mut self.labels, &mut self.own_labels, &mut self.ids].into_iter().flatten() {
+            *texts = kept.iter().map(|&i| std::mem::take(&mut texts[i])).collect();
+        }
+    }
+}
+
+/// Reads and checks a data set, all of it in memory.
 ///
-/// Errors: a request error, in one line, for everything that can be wrong with the file or its labels; a job error if
-/// the disk fails midway.
+/// Errors: a request error, in one line, for everything that can be wrong with the file or its labels, and for a matrix that does not fit
+/// in memory; a job error if the disk fails midway.
 pub fn read(request: &Request) -> Result<Dataset> {
-    let (source, shipped) = match sample(request.input)?.map(|sample| &sample.content) {
-        Some(&Content::Files(points, labels)) => (Ok(Source::shipped(request.input, points)), labels),
-        Some(Content::Made(make)) => (Err(make), None),
-        None => (Ok(Source::open(request.input)?), None),
-    };
-    let parsed = match (source, request.distances) {
-        (Ok(mut source), true) => distances::read(&mut source, request)?,
-        (Ok(mut source), false) => (reader_of(&source)?.read)(&mut source, request)?,
-        (Err(_), true) => {
-            let cause = "holds pictures, where distances between points were promised";
-            return Err(Error::request(request.input, cause, "leave --metric precomputed out"));
+    dense(open(request)?, request.limit())
+}
+
+/// Reads and checks a data set; a sparse matrix stays so, and one that does not fit in memory stays where it is.
+///
+/// Errors: as for [`read`].
+pub fn open(request: &Request) -> Result<Input> {
+    request.check_distances()?;
+    let is_folder = Path::new(request.input).is_dir();
+    if request.pictures.is_some() && !is_folder {
+        let cause = format!("{} is no folder of pictures", request.input);
+        return Err(Error::request("--image-size, --color, --strict", cause, "leave them out"));
+    }
+    if request.distances && is_folder {
+        return Err(Error::request(request.input, "is a folder, where distances are needed", "give an .npy file"));
+    }
+    let (mut parsed, shipped) = match sample(request.input)?.map(|sample| &sample.content) {
+        Some(&Content::Files(points, labels)) => {
+            (read_source(Source::shipped(request.input, points)?, request)?, labels)
         }
-        (Err(make), false) => {
-            check_labels_file(request)?;
-            let (points, names) = make();
-            Parsed { points, labels: request.labels.is_none().then_some(names), notes: Vec::new() }
+        Some(Content::Made(make)) => (made(*make, request)?, None),
+        None if is_folder => (pictures::read(request)?, None),
+        None => (read_source(Source::open(request.input, request.limit())?, request)?, None),
+    };
+    let name = if request.input == "-" { "stdin" } else { request.input };
+    treat::treat(&mut parsed, request, name)?;
+    // A file has a label for every row of the input; those of the rows that are here are taken.
+    let (of, rows) = (parsed.of, parsed.rows.as_deref());
+    let here = |texts: Vec<String>| match rows {
+        None => texts,
+        Some(rows) => rows.iter().map(|&row| texts[row as usize].clone()).collect(),
+    };
+    let from_file = |source: Result<Source>| -> Result<Labels> {
+        let mut source = source?;
+        let texts = labels::from_file(&mut source, of, name)?;
+        labels::from_texts(&source.name, here(texts))
+    };
+    let labels = match (parsed.labels, request.labels, shipped, parsed.own_labels) {
+        (Some(column), ..) => Some(labels::from_texts(name, column)?),
+        (None, Some(path), ..) => Some(from_file(open_array(path, request.limit()))?),
+        (None, None, Some(part), _) => Some(from_file(Source::shipped(request.input, part))?),
+        (None, None, None, Some(own)) => Some(labels::from_texts(name, own)?),
+        (None, None, None, None) => None,
+    };
+    let ids = match (parsed.ids, request.id) {
+        (Some(ids), _) => Some(ids),
+        (None, Some(path)) => Some(here(labels::from_file(&mut open_array(path, request.limit())?, of, name)?)),
+        (None, None) => None,
+    };
+    Ok(Input {
+        name: name.to_string(),
+        points: parsed.points,
+        labels,
+        ids,
+        of: parsed.of,
+        rows: parsed.rows,
+        notes: parsed.notes,
+    })
+}
+
+/// The same with its points as a matrix in memory, which is a data set.
+///
+/// Errors: the matrix takes more than `memory` bytes.
+pub fn dense(input: Input, memory: u64) -> Result<Dataset> {
+    let (n, columns) = input.points.dim();
+    let bytes = 4 * n as u64 * columns as u64;
+    let points = match input.points {
+        Points::Dense(points) => points,
+        Points::Sparse(sparse) if bytes <= memory => sparse.dense(),
+        Points::Sparse(_) | Points::Stored(_) => {
+            let cause = format!(
+                "{n} rows of {columns} columns take {} without principal components, and there are {}",
+                size(bytes),
+                size(memory)
+            );
+            let remedy = "reduce them by --pca with --metric euclidean, or take fewer by --subsample or --columns";
+            return Err(Error::request(input.name, cause, remedy));
         }
     };
-    let n = parsed.points.nrows();
-    let labels = match (parsed.labels, request.labels, shipped) {
-        (Some(column), _, _) => Some(labels::from_texts(request.input, column)?),
-        (None, Some(path), _) => Some(labels::from_file(&mut Source::open(path)?, n, request.input)?),
-        (None, None, Some(part)) => {
-            Some(labels::from_file(&mut Source::shipped(request.input, part), n, request.input)?)
-        }
-        (None, None, None) => None,
-    };
-    Ok(Dataset { name: request.input.to_string(), points: parsed.points, labels, notes: parsed.notes })
+    Ok(Dataset { name: input.name, points, labels: input.labels, notes: input.notes })
+}
+
+/// The same as it was read, but for its points, which become a matrix in memory.
+///
+/// Errors: as of [`dense`].
+pub fn in_memory(mut input: Input, memory: u64) -> Result<Input> {
+    if !matches!(input.points, Points::Dense(_)) {
+        let bare = Input {
+            name: input.name.clone(),
+            points: input.points,
+            labels: None,
+            ids: None,
+            of: input.of,
+            rows: None,
+            notes: Vec::new(),
+        };
+        input.points = Points::Dense(dense(bare, memory)?.points);
+    }
+    Ok(input)
+}
+
+/// A sample that is made rather than read.
+fn made(make: fn() -> (Array2<f32>, Vec<String>), request: &Request) -> Result<Parsed> {
+    if request.distances {
+        let cause = "holds pictures, where distances between points were promised";
+        return Err(Error::request(request.input, cause, "leave --metric precomputed out"));
+    }
+    check_files(request)?;
+    let (points, names) = make();
+    let (n, m) = points.dim();
+    let pick = pick::Pick::of_array(request, request.input, n, m)?;
+    let (rows, columns) = pick.shape();
+    check_shape(request.input, rows as u64, columns as u64)?;
+    let picked = Array2::from_shape_fn(pick.shape(), |(i, c)| points[[pick.row(i), pick.column(c)]]);
+    let labels = (0..rows).map(|i| names[pick.row(i)].clone()).collect();
+    Ok(Parsed { own_labels: Some(labels), ..Parsed::new(Points::Dense(picked), n, pick.rows, Vec::new()) })
+}
+
+fn read_source(source: Source, request: &Request) -> Result<Parsed> {
+    match request.distances {
+        true => distances::read(source, request),
+        false => (reader_of(&source)?.read)(source, request),
+    }
+}
+
+/// A file, or the array of an archive that is asked for.
+fn open_array(path: &str, limit: u64) -> Result<Source> {
+    let source = Source::open(path, limit)?;
+    if npz::sniff(&source.head) == Sniff::Certain { npz::array(source) } else { Ok(source) }
 }
 
 /// Reads a map to start from: `[n, dims]` finite values as they stand, neither shifted nor scaled.
@@ -219,7 +510,7 @@ pub fn read(request: &Request) -> Result<Dataset> {
 ///
 /// Errors: a request error if the file does not hold exactly such a map.
 pub fn read_map(path: &str, n: usize, dims: usize) -> Result<Array2<f32>> {
-    let mut source = Source::open(path)?;
+    let mut source = open_array(path, UNKNOWN_MEMORY)?;
     let map = match reader_of(&source)?.name {
         "npy" => npy::read_as_given(&mut source, n, dims)?,
         "table" => table::read_map(&mut source, dims)?,
@@ -250,7 +541,7 @@ fn sample(input: &str) -> Result<Option<&'static Sample>> {
     let found = SAMPLES.iter().find(|sample| sample.name == name);
     found.map(Some).ok_or_else(|| {
         let known: Vec<String> = SAMPLES.iter().map(|sample| format!("sample:{}", sample.name)).collect();
-        Error::request(input, "no sample of that name is shipped", format!("there are {}", known.join(" and ")))
+        Error::request(input, "no sample of that name is shipped", format!("there are {}", known.join(", ")))
     })
 }
 
@@ -282,21 +573,44 @@ fn check_shape(name: &str, rows: u64, columns: u64) -> Result<()> {
     Ok(())
 }
 
-/// Refuses labels that name no file, before a long read.
-fn check_labels_file(request: &Request) -> Result<()> {
-    match request.labels {
-        Some(path) if !Path::new(path).exists() => {
+/// Refuses labels and names that no file holds, before a long read.
+fn check_files(request: &Request) -> Result<()> {
+    for (option, path) in [("--labels", request.labels), ("--id", request.id)] {
+        let is_file = |path: &str| {
+            Path::new(path).exists() || path.rsplit_once(':').is_some_and(|(file, _)| Path::new(file).exists())
+        };
+        if let Some(path) = path.filter(|path| !is_file(path)) {
             let cause =
                 format!("{} has no header that could name a column so, and there is no such file", request.input);
-            Err(Error::request(format!("--labels {path}"), cause, "give a file with one label for each row"))
+            return Err(Error::request(format!("{option} {path}"), cause, "give a file with one for each row"));
         }
-        _ => Ok(()),
+    }
+    Ok(())
+}
+
+/// How points are made ready for the request's metric, and for what is done to them after.
+fn treatment(request: &Request) -> Treatment {
+    // What is standardised is shifted anyway; logarithms and sizes need the values as they are.
+    let untouched = request.log1p || request.normalize.is_some();
+    Treatment::Points {
+        shifts_cancel: (request.shifts_cancel || request.standardize) && !untouched,
+        scale: !request.log1p,
+        missing: request.missing != Missing::Refuse,
     }
 }
 
-/// How points are made ready for the request's metric.
-fn treatment(request: &Request) -> Treatment {
-    Treatment::Points { shifts_cancel: request.shifts_cancel }
+/// Refuses a matrix that takes more than the memory that there is.
+fn check_fits(name: &str, rows: usize, columns: usize, limit: u64) -> Result<()> {
+    let bytes = rows as u128 * columns as u128 * 4;
+    if bytes <= u128::from(limit) {
+        return Ok(());
+    }
+    let cause = format!(
+        "{rows} rows of {columns} columns take {}, and there are {}",
+        size(bytes.min(u128::from(u64::MAX)) as u64),
+        size(limit)
+    );
+    Err(Error::request(name, cause, "take fewer by --subsample or --columns, or give --host-memory if there is more"))
 }
 
 /// "1 row", "2 rows".

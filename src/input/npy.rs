@@ -5,9 +5,10 @@
 //! and multiplies the shape unchecked. The tests write with `npyz`, so that reader and writer are independent.
 
 use super::array::{Body, DType, check_claim, product};
+use super::pick::Pick;
 use super::settle::Treatment;
 use super::source::Source;
-use super::{Parsed, Request, Sniff, check_labels_file, check_shape, quoted, treatment};
+use super::{Parsed, Request, Sniff, check_files, check_shape, quoted};
 use crate::error::{Error, Result};
 use ndarray::Array2;
 
@@ -21,30 +22,50 @@ pub(super) fn sniff(head: &[u8]) -> Sniff {
 }
 
 /// Reads points: [n, …], flattened to `[n, columns]`.
-pub(super) fn read(source: &mut Source, request: &Request) -> Result<Parsed> {
-    check_labels_file(request)?;
-    let header = header(source)?;
+pub(super) fn read(mut source: Source, request: &Request) -> Result<Parsed> {
+    check_files(request)?;
+    source.check_no_part()?;
+    let header = header(&mut source)?;
     header.check_numbers(&source.name)?;
-    let name = source.name.clone();
-    let [rows, rest @ ..] = header.shape.as_slice() else {
+    let notes = check_axes(&source.name, &header.shape)?;
+    header.body(&mut source)?.points(request, notes)
+}
+
+/// Refuses what is not rows of columns; says that more axes are flattened.
+pub(super) fn check_axes(name: &str, shape: &[u64]) -> Result<Vec<String>> {
+    let [rows, rest @ ..] = shape else {
         return Err(Error::request(name, "holds a single value", "points are needed, [n, columns]"));
     };
     if rest.is_empty() {
         let cause = format!("is one-dimensional, [{rows}]");
         return Err(Error::request(name, cause, "points are [n, columns]: reshape(-1, 1) if they have one column"));
     }
-    // A product that does not fit is caught below, by the product of the whole shape.
-    check_shape(&name, *rows, product(rest).unwrap_or(u64::MAX))?;
-    let mut notes = Vec::new();
-    if rest.len() > 1 {
-        let axes: Vec<String> = rest.iter().map(u64::to_string).collect();
-        notes.push(format!("each row of {} values was flattened", axes.join("×")));
-    }
-    let body = header.body(source)?;
-    let (rows, columns) = (body.rows, body.columns);
-    let settled = body.settle(treatment(request))?;
-    notes.extend(settled.notes);
-    Ok(Parsed { points: matrix(rows, columns, settled.points), labels: None, notes })
+    // A product that does not fit is caught later, by the product of the whole shape.
+    check_shape(name, *rows, product(rest).unwrap_or(u64::MAX))?;
+    let axes: Vec<String> = rest.iter().map(u64::to_string).collect();
+    Ok(if axes.len() > 1 { vec![format!("each row of {} values was flattened", axes.join("×"))] } else { Vec::new() })
+}
+
+/// The shape of an array, for lists of what an archive holds.
+pub(super) fn shape(source: &mut Source) -> Result<Vec<u64>> {
+    Ok(header(source)?.shape)
+}
+
+/// All values of an array, row by row, as text; those of a single one too.
+pub(super) fn read_texts(source: &mut Source) -> Result<Vec<String>> {
+    header(source)?.body(source)?.texts()
+}
+
+/// All values of an array, row by row, as far as `f64` holds them.
+pub(super) fn read_wide(source: &mut Source) -> Result<Vec<f64>> {
+    let header = header(source)?;
+    header.check_numbers(&source.name)?;
+    header.body(source)?.wide_numbers()
+}
+
+/// Whole numbers as they stand.
+pub(super) fn read_indices(source: &mut Source) -> Result<Vec<i64>> {
+    header(source)?.body(source)?.whole_numbers()
 }
 
 /// Reads `[n, dims]` values as they stand.
@@ -109,18 +130,17 @@ impl Header {
     /// The body, once the header's claim is checked against the file.
     fn body(self, source: &mut Source) -> Result<Body<'_>> {
         let (&rows, rest) = self.shape.split_first().unwrap_or((&1, &[]));
-        check_claim(source, false, self.offset, self.dtype, product(&self.shape))?;
+        check_claim(source, self.offset, self.dtype, product(&self.shape))?;
         let columns = product(rest).unwrap_or_default() as usize;
         let column_major = (self.column_major && !rest.is_empty()).then(|| c_order(rest));
         Ok(Body {
             source,
-            packed: false,
             offset: self.offset,
             dtype: self.dtype,
             big_endian: self.big_endian,
-            rows: rows as usize,
-            columns,
+            pick: Pick::all(rows as usize, columns),
             column_major,
+            last: true,
         })
     }
 }
@@ -162,10 +182,10 @@ fn header(source: &mut Source) -> Result<Header> {
             "its header claims {length} bytes, and more than {LONGEST_HEADER} are not believed"
         )));
     }
-    if before + length > source.len {
+    let text = source.read_at(before, length as usize)?;
+    if (text.len() as u64) < length {
         return Err(short());
     }
-    let text = source.read_at(before, length as usize)?;
     let text = String::from_utf8_lossy(&text);
     let entries = Entries::parse(&text).map_err(|what| wrong(format!("its header is not understood: {what}")))?;
     let (dtype, big_endian) = dtype(&entries.descr).map_err(|(cause, remedy)| Error::request(&name, cause, remedy))?;

@@ -16,13 +16,19 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Treatment {
     /// Points, whose differences count: scaled and, if shifts cancel in their metric, shifted where needed.
-    Points { shifts_cancel: bool },
+    Points {
+        shifts_cancel: bool,
+        /// Whether a factor common to all values may be taken out.
+        scale: bool,
+        /// Whether NaN is a value that is missing and stays so.
+        missing: bool,
+    },
     /// Rounded and nothing else.
     AsGiven,
 }
 
 /// A number as it stands in a file.
-pub(super) trait Element: Copy + PartialOrd {
+pub(super) trait Element: Copy + PartialOrd + Send + Sync + 'static {
     /// The nearest `f64`.
     fn wide(self) -> f64;
     /// self − origin, as exactly as `f64` can hold it.
@@ -93,10 +99,7 @@ pub(super) trait Cells {
     /// A column's name for messages.
     fn column(&self, column: usize) -> String;
     /// Where a value stands, for messages.
-    fn place(&self, index: usize) -> String {
-        let columns = self.shape().1;
-        format!("row {}, {}", index / columns, self.column(index % columns))
-    }
+    fn place(&self, index: usize) -> String;
 }
 
 /// Checked values, row by row, and what was done to them.
@@ -136,12 +139,68 @@ const LARGEST: f64 = (1u64 << 40) as f64;
 /// Errors: a value that is not finite, or as given too large for `f32`; all rows equal.
 pub(super) fn settle<C: Cells>(cells: &mut C, name: &str, treatment: Treatment) -> Result<Settled> {
     let (rows, columns) = cells.shape();
+    let survey = survey(cells, name, treatment)?;
+    let mut points = zeros(name, rows, columns)?;
+    cells.each(|index, column, value| points[index] = survey.rounded(column, value))?;
+    if let Some(index) = points.iter().position(|value| value.is_infinite()) {
+        return Err(Error::request(
+            name,
+            format!("{} is too large for a 32-bit float", cells.place(index)),
+            "divide all values by a constant",
+        ));
+    }
+    if treatment.is_final() {
+        check_rows_differ(name, &points, columns, survey.differ)?;
+    }
+    Ok(Settled { points, notes: survey.notes })
+}
+
+impl Treatment {
+    /// Whether the values are then as they stay.
+    fn is_final(self) -> bool {
+        matches!(self, Treatment::Points { missing: false, .. })
+    }
+
+    fn allows_missing(self) -> bool {
+        matches!(self, Treatment::Points { missing: true, .. })
+    }
+}
+
+/// What a first visit of all values found, and what is to be done to them.
+pub(super) struct Survey<T> {
+    /// What is taken from each column.
+    shifts: Vec<Option<T>>,
+    /// 2^exponent in two factors, as it can lie beyond f64 where they do not.
+    factors: [f64; 2],
+    /// Whether the values of any column differ.
+    pub differ: bool,
+    pub notes: Vec<String>,
+}
+
+impl<T: Element> Survey<T> {
+    /// A value as it becomes.
+    #[inline(always)]
+    pub fn rounded(&self, column: usize, value: T) -> f32 {
+        let centred = match self.shifts[column] {
+            Some(shift) => value.minus(shift),
+            None => value.wide(),
+        };
+        (centred * self.factors[0] * self.factors[1]) as f32
+    }
+}
+
+/// Visits all values once to learn what is to be done to them.
+///
+/// Errors: a value that is not finite and not missing; a column without any.
+pub(super) fn survey<C: Cells>(cells: &mut C, name: &str, treatment: Treatment) -> Result<Survey<C::Item>> {
+    let columns = cells.shape().1;
+    let missing = treatment.allows_missing();
     let mut stats: Vec<Option<Column<C::Item>>> = vec![None; columns];
     let mut unsound: Option<(usize, f64)> = None;
     cells.each(|index, column, value| {
         let wide = value.wide();
         if !wide.is_finite() {
-            if unsound.is_none_or(|(first, _)| index < first) {
+            if !(missing && wide.is_nan()) && unsound.is_none_or(|(first, _)| index < first) {
                 unsound = Some((index, wide));
             }
             return;
@@ -162,88 +221,74 @@ pub(super) fn settle<C: Cells>(cells: &mut C, name: &str, treatment: Treatment) 
     if let Some((index, value)) = unsound {
         return Err(not_finite(name, &cells.place(index), value));
     }
+    if let Some(column) = stats.iter().position(Option::is_none) {
+        return Err(without_values(name, &cells.column(column)));
+    }
     let stats: Vec<Column<C::Item>> = stats.into_iter().flatten().collect();
 
     let mut notes = Vec::new();
-    let (shifts, exponent) = match treatment {
-        Treatment::AsGiven => (vec![None; columns], 0),
-        Treatment::Points { shifts_cancel } => {
-            let far: Vec<usize> = (0..columns).filter(|&c| stats[c].is_far()).collect();
-            notes.extend(far_note(cells, &far, shifts_cancel));
-            let mut shifts = vec![None; columns];
-            for &c in far.iter().filter(|_| shifts_cancel) {
-                shifts[c] = Some(stats[c].least.middle(stats[c].most));
-            }
-            let left = |c: usize| match shifts[c] {
-                Some(shift) => stats[c].least.minus(shift).abs().max(stats[c].most.minus(shift).abs()),
-                None => stats[c].magnitude(),
-            };
-            let exponent = scale_exponent((0..columns).map(left).fold(0.0, f64::max));
-            notes.extend(scale_note(exponent));
-            (shifts, exponent)
+    let mut shifts = vec![None; columns];
+    let mut exponent = 0;
+    if let Treatment::Points { shifts_cancel, scale, .. } = treatment {
+        let far: Vec<usize> = (0..columns).filter(|&c| stats[c].is_far()).collect();
+        notes.extend(far_note(cells, &far, shifts_cancel));
+        for &c in far.iter().filter(|_| shifts_cancel) {
+            shifts[c] = Some(stats[c].least.middle(stats[c].most));
         }
-    };
-
-    let mut points = zeros(name, rows, columns)?;
-    // 2^exponent can lie beyond f64 where its two halves do not.
-    let (half, rest) = (2f64.powi(exponent / 2), 2f64.powi(exponent - exponent / 2));
-    cells.each(|index, column, value| {
-        let centred = match shifts[column] {
-            Some(shift) => value.minus(shift),
-            None => value.wide(),
+        let left = |c: usize| match shifts[c] {
+            Some(shift) => stats[c].least.minus(shift).abs().max(stats[c].most.minus(shift).abs()),
+            None => stats[c].magnitude(),
         };
-        points[index] = (centred * half * rest) as f32;
-    })?;
-    if let Some(index) = points.iter().position(|value| !value.is_finite()) {
-        return Err(Error::request(
-            name,
-            format!("{} is too large for a 32-bit float", cells.place(index)),
-            "divide the map by a constant",
-        ));
+        if scale {
+            exponent = scale_exponent((0..columns).map(left).fold(0.0, f64::max));
+        }
+        notes.extend(scale_note(exponent));
     }
-    if treatment != Treatment::AsGiven {
-        let differ = stats.iter().any(|column| column.range() > 0.0);
-        check_rows_differ(name, &points, columns, differ)?;
-    }
-    Ok(Settled { points, notes })
+    let factors = [2f64.powi(exponent / 2), 2f64.powi(exponent - exponent / 2)];
+    Ok(Survey { shifts, factors, differ: stats.iter().any(|column| column.range() > 0.0), notes })
 }
 
 /// Checks a matrix that was read straight into `f32`, without another copy of it unless it must be scaled.
 ///
-/// `column` names a column for messages. Errors as [`settle`].
+/// `column` names a column for messages, `place` where a value of this index stands. Errors as [`settle`].
 pub(super) fn settle_narrow(
     mut points: Vec<f32>,
     columns: usize,
     name: &str,
     treatment: Treatment,
     column: impl Fn(usize) -> String,
+    place: impl Fn(usize) -> String,
 ) -> Result<Settled> {
     let magnitude = magnitude(&points);
     if !magnitude.is_finite() {
-        let index = points.iter().position(|value| !value.is_finite()).unwrap_or_default();
-        let place = format!("row {}, {}", index / columns, column(index % columns));
-        return Err(not_finite(name, &place, points[index].into()));
-    }
-    if treatment == Treatment::AsGiven {
-        return Ok(Settled { points, notes: Vec::new() });
-    }
-    if scale_exponent(magnitude.into()) == 0 {
-        check_rows_differ(name, &points, columns, false)?;
+        let wrong = |value: &f32| !(value.is_finite() || (treatment.allows_missing() && value.is_nan()));
+        if let Some(index) = points.iter().position(wrong) {
+            let place = place(index);
+            return Err(not_finite(name, &place, points[index].into()));
+        }
+    } else if scale_exponent(magnitude.into()) == 0 || matches!(treatment, Treatment::Points { scale: false, .. }) {
+        if treatment.is_final() {
+            check_rows_differ(name, &points, columns, false)?;
+        }
         points.shrink_to_fit();
         return Ok(Settled { points, notes: Vec::new() });
+    } else if treatment == Treatment::AsGiven {
+        return Ok(Settled { points, notes: Vec::new() });
     }
-    settle(&mut InMemory { values: &points, columns, column }, name, treatment)
+    settle(&mut InMemory { values: &points, columns, column, place }, name, treatment)
 }
 
 /// A matrix in memory, row by row.
-pub(super) struct InMemory<'a, T, F> {
+pub(super) struct InMemory<'a, T, F, P> {
     pub values: &'a [T],
     pub columns: usize,
     /// A column's name for messages.
     pub column: F,
+    /// Where the value of an index stands, for messages.
+    pub place: P,
 }
 
-impl<T: Element, F: Fn(usize) -> String> Cells for InMemory<'_, T, F> {
+impl<T: Element, F: Fn(usize) -> String, P: Fn(usize) -> String> Cells for InMemory<'_, T, F, P> {
     type Item = T;
 
     fn shape(&self) -> (usize, usize) {
@@ -262,6 +307,15 @@ impl<T: Element, F: Fn(usize) -> String> Cells for InMemory<'_, T, F> {
     fn column(&self, column: usize) -> String {
         (self.column)(column)
     }
+
+    fn place(&self, index: usize) -> String {
+        (self.place)(index)
+    }
+}
+
+/// A column of which every value is missing.
+pub(super) fn without_values(name: &str, column: &str) -> Error {
+    Error::request(name, format!("{column} has no value at all"), "leave it out by --columns")
 }
 
 /// Room for a matrix, or an error rather than an abort where memory does not reach.
@@ -292,7 +346,7 @@ fn magnitude(values: &[f32]) -> f32 {
 }
 
 /// The power of two that brings the largest magnitude to where squares neither overflow nor vanish.
-fn scale_exponent(magnitude: f64) -> i32 {
+pub(super) fn scale_exponent(magnitude: f64) -> i32 {
     if magnitude == 0.0 || (1.0 / LARGEST..=LARGEST).contains(&magnitude) {
         return 0;
     }
@@ -302,7 +356,7 @@ fn scale_exponent(magnitude: f64) -> i32 {
     if magnitude > LARGEST { 39 - exponent } else { -exponent }
 }
 
-fn check_rows_differ(name: &str, points: &[f32], columns: usize, differ_in_file: bool) -> Result<()> {
+pub(super) fn check_rows_differ(name: &str, points: &[f32], columns: usize, differ_in_file: bool) -> Result<()> {
     let first = &points[..columns];
     if points.chunks_exact(columns).any(|row| row != first) {
         return Ok(());
@@ -319,7 +373,12 @@ fn check_rows_differ(name: &str, points: &[f32], columns: usize, differ_in_file:
 /// A value that is NaN or infinite, at a place named for messages.
 pub(super) fn not_finite(name: &str, place: &str, value: f64) -> Error {
     let what = if value.is_nan() { "NaN" } else { "infinite" };
-    Error::request(name, format!("{place} is {what}"), "remove or fill in such values")
+    let remedy = if value.is_nan() {
+        "remove or fill in such values, or give --missing"
+    } else {
+        "remove or fill in such values"
+    };
+    Error::request(name, format!("{place} is {what}"), remedy)
 }
 
 fn far_note<C: Cells>(cells: &C, far: &[usize], shifted: bool) -> Option<String> {
@@ -338,7 +397,7 @@ fn far_note<C: Cells>(cells: &C, far: &[usize], shifted: bool) -> Option<String>
     })
 }
 
-fn scale_note(exponent: i32) -> Option<String> {
+pub(super) fn scale_note(exponent: i32) -> Option<String> {
     (exponent != 0).then(|| {
         format!("all values were multiplied by 2^{exponent}, so that squared distances fit 32-bit floats; ratios stay")
     })

@@ -4,10 +4,12 @@
 //! The `csv` crate counts a record's line from before the blank lines that it skips, so a line is counted here from
 //! the bytes before it, and only once there is something to complain about.
 
+use super::pick::{Found, chosen, drawn, find, known, shown};
 use super::settle::{InMemory, Treatment, settle};
-use super::source::{Source, failed, fill};
-use super::{Header, Parsed, Request, Sniff, check_shape, counted, quoted, treatment};
-use crate::error::{Error, Result};
+use super::source::{Source, fill};
+use super::{Header, Missing, Parsed, Request, Sniff, check_shape, counted, quoted, treatment};
+use crate::data::Points;
+use crate::error::{Error, Result, size};
 use csv::ByteRecord;
 use ndarray::Array2;
 use std::path::Path;
@@ -22,30 +24,63 @@ pub(super) fn sniff(head: &[u8]) -> Sniff {
     if text && !head.contains(&0) { Sniff::Possible } else { Sniff::Excluded }
 }
 
-/// Reads points, and labels if `--labels` names a column.
-pub(super) fn read(source: &mut Source, request: &Request) -> Result<Parsed> {
+/// Reads points, with labels and names if `--labels` and `--id` name columns.
+pub(super) fn read(mut source: Source, request: &Request) -> Result<Parsed> {
+    source.check_no_part()?;
     let name = source.name.clone();
-    let table = scan(source, request.header, |columns| {
-        let label = match request.labels {
-            Some(asked) => label_column(columns, asked, &name)?,
-            None => None,
+    let missing = request.missing != Missing::Refuse;
+    let mut table = scan(&mut source, request.header, missing, |columns| {
+        let column = |option: &str, asked: Option<&str>| match asked {
+            Some(asked) => text_column(columns, option, asked, &name),
+            None => Ok(None),
         };
-        Ok((0..columns.count).map(|c| if Some(c) == label { Role::Label } else { Role::Value }).collect())
+        let (label, id) = (column("--labels", request.labels)?, column("--id", request.id)?);
+        let chosen = match request.columns {
+            [] => None,
+            asked => Some(chosen(asked, columns.header.as_deref(), columns.count, 1, &name)?),
+        };
+        let is_chosen = |c: usize| chosen.as_ref().is_none_or(|chosen| chosen.binary_search(&c).is_ok());
+        Ok((0..columns.count)
+            .map(|c| match Some(c) {
+                c if c == label && c == id => Role::LabelAndId,
+                c if c == label => Role::Label,
+                c if c == id => Role::Id,
+                _ if is_chosen(c) => Role::Value,
+                _ => Role::Passed,
+            })
+            .collect())
     })?;
     let names: Vec<String> = table.named(Role::Value);
     check_shape(&name, table.rows as u64, names.len() as u64)?;
-    let mut cells = InMemory { values: &table.values, columns: names.len(), column: |c: usize| names[c].clone() };
+    let (of, m) = (table.rows, names.len());
+    let rows = request.subsample.map(|count| drawn(&name, of, count, request.seed)).transpose()?;
+    if let Some(rows) = &rows {
+        check_shape(&name, rows.len() as u64, m as u64)?;
+        for texts in [&mut table.labels, &mut table.ids].into_iter().filter(|texts| !texts.is_empty()) {
+            *texts = rows.iter().map(|&row| std::mem::take(&mut texts[row as usize])).collect();
+        }
+        table.values = rows.iter().flat_map(|&row| &table.values[row as usize * m..][..m]).copied().collect();
+    }
+    let place = |index: usize| {
+        let row = rows.as_ref().map_or(index / m, |rows| rows[index / m] as usize);
+        format!("row {row}, {}", names[index % m])
+    };
+    let mut cells = InMemory { values: &table.values, columns: m, column: |c: usize| names[c].clone(), place };
     let settled = settle(&mut cells, &name, treatment(request))?;
-    let points =
-        Array2::from_shape_vec((table.rows, names.len()), settled.points).expect("settled values are rows × columns");
-    let labels = table.roles.contains(&Role::Label).then_some(table.labels);
-    Ok(Parsed { points, labels, notes: settled.notes })
+    let points = Array2::from_shape_vec((settled.points.len() / m, m), settled.points).expect("rows × columns");
+    let mut parsed = Parsed::new(Points::Dense(points), of, None, settled.notes);
+    let has = |role: Role| table.roles.contains(&role) || table.roles.contains(&Role::LabelAndId);
+    parsed.labels = has(Role::Label).then_some(table.labels);
+    parsed.ids = has(Role::Id).then_some(table.ids);
+    parsed.columns = names;
+    parsed.rows = rows;
+    Ok(parsed)
 }
 
 /// Reads `[n, dims]` values as they stand: the columns x, y (and z) if the header names them, else all columns.
 pub(super) fn read_map(source: &mut Source, dims: usize) -> Result<Array2<f32>> {
     let name = source.name.clone();
-    let table = scan(source, Header::Auto, |columns| {
+    let table = scan(source, Header::Auto, false, |columns| {
         let named = |axis: &str| columns.header.iter().flatten().filter(|name| *name == axis).count();
         let axes = ["x", "y", "z"].map(named);
         let found = match axes {
@@ -77,7 +112,8 @@ pub(super) fn read_map(source: &mut Source, dims: usize) -> Result<Array2<f32>> 
     if table.rows == 0 {
         return Err(Error::request(&name, "holds no points", ""));
     }
-    let mut cells = InMemory { values: &table.values, columns: dims, column: |c: usize| names[c].clone() };
+    let place = |index: usize| format!("row {}, {}", index / dims, names[index % dims]);
+    let mut cells = InMemory { values: &table.values, columns: dims, column: |c: usize| names[c].clone(), place };
     let settled = settle(&mut cells, &name, Treatment::AsGiven)?;
     // The header may name the axes in any order.
     let in_order = ["x", "y", "z"].map(|axis| names.iter().position(|name| name == &format!("column {axis}")));
@@ -90,7 +126,7 @@ pub(super) fn read_map(source: &mut Source, dims: usize) -> Result<Array2<f32>> 
 /// if the rules say so or if it is the one line too many.
 pub(super) fn read_labels(source: &mut Source, n: usize) -> Result<Vec<String>> {
     let name = source.name.clone();
-    let table = scan(source, Header::Auto, |columns| {
+    let table = scan(source, Header::Auto, false, |columns| {
         if columns.count == 1 {
             return Ok(vec![Role::Label]);
         }
@@ -132,17 +168,13 @@ impl Columns {
     }
 }
 
-/// A column's name for a message, unquoted where it is plain.
-fn shown(name: &str) -> String {
-    let plain = name.chars().count() <= 40 && name.chars().all(|c| !c.is_control() && c != ' ');
-    if plain { name.to_string() } else { quoted(name) }
-}
-
 /// What a column is read as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
     Value,
     Label,
+    Id,
+    LabelAndId,
     Passed,
 }
 
@@ -155,6 +187,8 @@ struct Table {
     values: Vec<f64>,
     /// `[rows]` if there is a label column.
     labels: Vec<String>,
+    /// `[rows]` if there is a column of names.
+    ids: Vec<String>,
 }
 
 impl Table {
@@ -164,39 +198,28 @@ impl Table {
 }
 
 /// The column that `asked` names, if it names one; an error if it names several, or neither column nor file.
-fn label_column(columns: &Columns, asked: &str, name: &str) -> Result<Option<usize>> {
-    let missing = |cause: String, remedy: String| Err(Error::request(format!("--labels {asked}"), cause, remedy));
-    let is_file = Path::new(asked).exists();
-    match &columns.header {
-        Some(header) => {
-            let found: Vec<usize> = (0..header.len()).filter(|&c| header[c] == asked).collect();
-            match found.as_slice() {
-                [column] => Ok(Some(*column)),
-                [] if is_file => Ok(None),
-                [] => {
-                    let known: Vec<String> = header.iter().take(12).map(|name| shown(name)).collect();
-                    let more = if header.len() > known.len() { " …" } else { "" };
-                    let remedy = format!("its columns are {}{more}", known.join(", "));
-                    missing(format!("{name} has no such column, and there is no such file"), remedy)
-                }
-                _ => {
-                    let cause = format!("{name} has {} columns of that name", found.len());
-                    missing(cause, "rename all but one".into())
-                }
-            }
+fn text_column(columns: &Columns, option: &str, asked: &str, name: &str) -> Result<Option<usize>> {
+    let missing = |cause: String, remedy: String| Err(Error::request(format!("{option} {asked}"), cause, remedy));
+    let is_file = |path: &str| Path::new(path).is_file();
+    let is_file = is_file(asked) || asked.rsplit_once(':').is_some_and(|(file, _)| is_file(file));
+    match (find(asked, columns.header.as_deref(), columns.count, 1), &columns.header) {
+        (Found::One(column), _) => Ok(Some(column)),
+        (Found::Many(count), _) => {
+            missing(format!("{name} has {count} columns of that name"), "rename all but one".into())
         }
-        None => match asked.parse::<usize>() {
-            Ok(number) if (1..=columns.count).contains(&number) => Ok(Some(number - 1)),
-            _ if is_file => Ok(None),
-            _ => {
-                let cause = format!("{name} has no header that could name a column so, and there is no such file");
-                let remedy = format!(
-                    "give a column's number, 1 to {}, or --header yes if the first line names the columns",
-                    columns.count
-                );
-                missing(cause, remedy)
-            }
-        },
+        (Found::None, _) if is_file => Ok(None),
+        (Found::None, Some(header)) => missing(
+            format!("{name} has no such column, and there is no such file"),
+            known(Some(header), columns.count, 1),
+        ),
+        (Found::None, None) => {
+            let cause = format!("{name} has no header that could name a column so, and there is no such file");
+            let remedy = format!(
+                "give a column's number, 1 to {}, or --header yes if the first line names the columns",
+                columns.count
+            );
+            missing(cause, remedy)
+        }
     }
 }
 
@@ -221,13 +244,20 @@ impl From<Error> for Stop {
 }
 
 /// Reads a whole table; `assign` gives each column its role once the first lines are known.
-fn scan(source: &mut Source, header: Header, mut assign: impl FnMut(&Columns) -> Result<Vec<Role>>) -> Result<Table> {
+///
+/// `missing` says whether fields may be empty.
+fn scan(
+    source: &mut Source,
+    header: Header,
+    missing: bool,
+    mut assign: impl FnMut(&Columns) -> Result<Vec<Role>>,
+) -> Result<Table> {
     let delimiter = match source.extension().as_str() {
         "csv" => b',',
         "tsv" | "tab" => b'\t',
         _ => sniff_delimiter(&source.head),
     };
-    match scan_records(source, delimiter, header, &mut assign) {
+    match scan_records(source, delimiter, header, missing, &mut assign) {
         Ok(table) => Ok(table),
         Err(Stop::Error(error)) => Err(error),
         Err(Stop::Fault(fault)) => {
@@ -259,18 +289,23 @@ fn scan_records(
     source: &mut Source,
     delimiter: u8,
     header: Header,
+    missing: bool,
     assign: &mut impl FnMut(&Columns) -> Result<Vec<Role>>,
 ) -> std::result::Result<Table, Stop> {
-    let name = source.name.clone();
+    let (faults, limit) = (source.faults(), source.limit);
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
         .delimiter(delimiter)
         .buffer_capacity(1 << 18)
-        .from_reader(source.from(0)?);
+        .from_reader(source.stream(0)?);
     let mut next = |record: &mut ByteRecord| -> Result<bool> {
         // A line of nothing but spaces is blank too.
-        while reader.read_byte_record(record).map_err(|error| failed(&name, error.into()))? {
+        let failed = |error: csv::Error| match error.into_kind() {
+            csv::ErrorKind::Io(error) => faults.of(error),
+            other => faults.of(std::io::Error::other(format!("{other:?}"))),
+        };
+        while reader.read_byte_record(record).map_err(failed)? {
             if !(record.len() == 1 && record[0].trim_ascii().is_empty()) {
                 return Ok(true);
             }
@@ -300,7 +335,9 @@ fn scan_records(
     let roles = assign(&columns)?;
     let mut scan = Scan {
         hint_header: header == Header::Auto && !named,
-        table: Table { columns, roles, rows: 0, values: Vec::new(), labels: Vec::new() },
+        missing,
+        limit,
+        table: Table { columns, roles, rows: 0, values: Vec::new(), labels: Vec::new(), ids: Vec::new() },
     };
     if !named {
         scan.row(&record).map_err(Stop::Fault)?;
@@ -319,6 +356,10 @@ struct Scan {
     table: Table,
     /// Whether a header that was not recognised as one is worth mentioning.
     hint_header: bool,
+    /// Whether fields may be empty.
+    missing: bool,
+    /// The most bytes that the values may take.
+    limit: u64,
 }
 
 impl Scan {
@@ -336,10 +377,18 @@ impl Scan {
                 remedy: "every line needs as many as the first; quote fields that hold the separator".into(),
             });
         }
+        if 8 * (table.values.len() + count) as u64 > self.limit {
+            return Err(Fault {
+                place: Some((start(record), 0)),
+                cause: format!(": the values up to here take {}, all that there is", size(self.limit)),
+                remedy: "choose some by --columns, or give --host-memory if there is more".into(),
+            });
+        }
         for (column, role) in table.roles.iter().enumerate() {
             match role {
                 Role::Passed => {}
-                Role::Label => {
+                Role::Id => table.ids.push(text(record, column, || table.columns.name(column))?.to_string()),
+                Role::Label | Role::LabelAndId => {
                     let label = text(record, column, || table.columns.name(column))?;
                     if label.is_empty() {
                         return Err(Fault {
@@ -349,9 +398,13 @@ impl Scan {
                         });
                     }
                     table.labels.push(label.to_string());
+                    if *role == Role::LabelAndId {
+                        table.ids.push(label.to_string());
+                    }
                 }
                 Role::Value => match number(&record[column]) {
                     Some(value) if value.is_finite() => table.values.push(value),
+                    _ if self.missing && is_missing(&record[column]) => table.values.push(f64::NAN),
                     _ => return Err(self.unsound(record, column)),
                 },
             }
@@ -379,7 +432,7 @@ impl Scan {
         let first_row = columns.header.is_none() && self.table.rows == 0;
         let mixed = columns.first_line.iter().any(|field| number(field.as_bytes()).is_some());
         let remedy = if field.is_empty() || number(field.as_bytes()).is_some() {
-            "remove or fill in such values".to_string()
+            "remove or fill in such values, or give --missing mean or drop".to_string()
         } else if first_row && self.hint_header && mixed {
             format!(
                 "--header yes if the first line names the columns, --labels {} if this one labels the rows",
@@ -404,6 +457,12 @@ impl Scan {
 /// A field's number; spaces around it do not matter.
 fn number(field: &[u8]) -> Option<f64> {
     std::str::from_utf8(field).ok()?.trim().parse().ok()
+}
+
+/// Whether a field says that its value is missing, in the words that R, pandas and databases have for it.
+fn is_missing(field: &[u8]) -> bool {
+    const WORDS: [&[u8]; 9] = [b"", b"na", b"n/a", b"#n/a", b"nan", b"-nan", b"null", b"none", b"?"];
+    WORDS.contains(&field.trim_ascii().to_ascii_lowercase().as_slice())
 }
 
 /// A field's text without the spaces around it.
@@ -438,14 +497,14 @@ fn line_breaks(text: &[u8]) -> u64 {
 
 /// The line, from 1, of the first byte at or after `offset` that is not a line break.
 fn line_at(source: &mut Source, offset: u64) -> Result<u64> {
-    let name = source.name.clone();
-    let stream = source.from(0)?;
+    let faults = source.faults();
+    let mut stream = source.stream(0)?;
     let mut buffer = vec![0; 1 << 16];
     let (mut line, mut at, mut last) = (1, 0, 0);
     loop {
-        let (there, error) = fill(stream, &mut buffer);
+        let (there, error) = fill(&mut stream, &mut buffer);
         if let Some(error) = error {
-            return Err(failed(&name, error));
+            return Err(faults.of(error));
         }
         for &byte in &buffer[..there] {
             let is_break = byte == b'\r' || byte == b'\n';

@@ -1,7 +1,6 @@
 //! Affinities as given: lines of two points and a weight.
 
-use super::source::Source;
-use super::{npy, quoted, reader_of};
+use super::{UNKNOWN_MEMORY, npy, open_array, quoted, reader_of};
 use crate::error::{Error, Result};
 
 /// The largest whole number up to which `f32` holds all, as `.npy` triples are read.
@@ -14,7 +13,7 @@ const LARGEST_INDEX: f32 = 16_777_216.0;
 /// A request error naming the line (from 1; of arrays the row, from 0) of whatever is no such triple: a point beyond n, a pair of a point with
 /// itself, a weight that is negative or not finite.
 pub fn read_triples(path: &str, n: usize) -> Result<Vec<(u32, u32, f64)>> {
-    let mut source = Source::open(path)?;
+    let mut source = open_array(path, UNKNOWN_MEMORY)?;
     let refuse = |place: String, cause: String| {
         let remedy = "give lines of i, j, weight: two points counted from 0, and a number that is not negative";
         Error::request(path, format!("{place}: {cause}"), remedy)
@@ -39,7 +38,7 @@ pub fn read_triples(path: &str, n: usize) -> Result<Vec<(u32, u32, f64)>> {
         });
         return triples.collect();
     }
-    let text = source.read_at(0, usize::try_from(source.len).unwrap_or(usize::MAX))?;
+    let text = source.read_all()?;
     let first = text.split(|&b| b == b'\n').next().unwrap_or_default();
     let delimiter = [b'\t', b';', b','].into_iter().find(|d| first.contains(d)).unwrap_or(b',');
     let mut reader = csv::ReaderBuilder::new()

@@ -1,4 +1,4 @@
-//! Neighbours from distances that are given.
+//! Neighbours from distances, or themselves, as they are given.
 
 use crate::data::Neighbors;
 use crate::real::Real;
@@ -47,4 +47,23 @@ pub fn nearest<T: Real>(distances: ArrayView2<T>, k: usize) -> Result<Neighbors<
             "give more of them, or a smaller --perplexity or --neighbors",
         )),
     }
+}
+
+/// The `k` nearest of the neighbours of every point, ties to the smaller index; all of them if there are no more.
+pub fn fewer(neighbors: &Neighbors<f32>, k: usize) -> Neighbors<f32> {
+    let (n, given) = neighbors.indices.dim();
+    let k = k.min(given);
+    let (mut indices, mut d2) = (Array2::zeros((n, k)), Array2::zeros((n, k)));
+    for i in 0..n {
+        let mut order: Vec<usize> = (0..given).collect();
+        // Their indices ascend already, and the sort is stable.
+        order.sort_by(|&a, &b| neighbors.d2[[i, a]].total_cmp(&neighbors.d2[[i, b]]));
+        order.truncate(k);
+        order.sort_unstable();
+        for (at, &from) in order.iter().enumerate() {
+            indices[[i, at]] = neighbors.indices[[i, from]];
+            d2[[i, at]] = neighbors.d2[[i, from]];
+        }
+    }
+    Neighbors { indices, d2 }
 }

@@ -8,7 +8,7 @@
 //! coordinate, so that one instruction handles [`LANES`] of them; a block read once serves `QUERIES` queries while it
 //! is in the nearest cache; and a distance enters the candidates only if it beats the k-th best so far.
 
-use super::Metric;
+use super::{Fold, Metric, with_fold};
 use crate::data::Neighbors;
 use crate::gpu::{Buffer, DISPATCH_SECONDS, Gpu, Pace, Params, Shader};
 use crate::real::{LANES, Real, vectorized};
@@ -32,7 +32,7 @@ pub fn exact<T: Real>(points: ArrayView2<'_, T>, k: usize, metric: Metric) -> Re
     let n = points.nrows();
     check_count(n, k)?;
     let points = metric.prepare(points)?;
-    let blocks = PointBlocks::new(points.view());
+    let (blocks, m) = (PointBlocks::new(points.view()), points.ncols());
 
     let mut indices = Array2::zeros((n, k));
     let mut d2 = Array2::from_elem((n, k), T::of(f64::NAN));
@@ -44,10 +44,14 @@ pub fn exact<T: Real>(points: ArrayView2<'_, T>, k: usize, metric: Metric) -> Re
             let mut nearest: Vec<_> = queries.clone().map(|_| Nearest::new(k, n - 1)).collect();
             vectorized(
                 #[inline(always)]
-                || blocks.scan(points.view(), queries.clone(), 0..blocks.len(), &mut nearest),
+                || {
+                    with_fold!(metric.fold(), FOLD => {
+                        blocks.scan(FOLD, points.view(), queries.clone(), 0..blocks.len(), &mut nearest);
+                    });
+                },
             );
             let rows = indices.chunks_exact_mut(k).zip(d2.chunks_exact_mut(k));
-            let complete = nearest.into_iter().zip(rows).map(|(nearest, (i, d2))| nearest.write(metric, i, d2));
+            let complete = nearest.into_iter().zip(rows).map(|(nearest, (i, d2))| nearest.write(metric, m, i, d2));
             queries.clone().zip(complete).find_map(|(query, complete)| (!complete).then_some(query))
         })
         .min();
@@ -108,6 +112,7 @@ impl<T: Real> PointBlocks<T> {
     #[inline(always)]
     pub(super) fn scan(
         &self,
+        fold: Fold,
         points: ArrayView2<'_, T>,
         queries: Range<usize>,
         blocks: Range<usize>,
@@ -124,7 +129,7 @@ impl<T: Real> PointBlocks<T> {
             let values = &self.values[block * self.n_dims * LANES..][..self.n_dims * LANES];
             let (lanes, _) = values.as_chunks::<LANES>();
             for (g, group) in groups.iter().enumerate() {
-                let d2 = squared_distances(*group, lanes);
+                let d2 = folded(fold, *group, lanes);
                 let members = nearest[g * QUERIES_IN_REGISTERS..].iter_mut().zip(&d2).enumerate();
                 for (q, (nearest, d2)) in members.take(QUERIES_IN_REGISTERS) {
                     nearest.offer(queries.start + g * QUERIES_IN_REGISTERS + q, block * LANES, d2);
@@ -134,9 +139,13 @@ impl<T: Real> PointBlocks<T> {
     }
 }
 
-/// Σ_m (x_m − y_m)² of each query x, `[M]`, and each point y of a block, `[M, LANES]`.
+/// The fold, as Σ_m (x_m − y_m)², of each query x, `[M]`, and each point y of a block, `[M, LANES]`.
 #[inline(always)]
-fn squared_distances<T: Real>(x: [&[T]; QUERIES_IN_REGISTERS], y: &[[T; LANES]]) -> [[T; LANES]; QUERIES_IN_REGISTERS] {
+fn folded<T: Real>(
+    fold: Fold,
+    x: [&[T]; QUERIES_IN_REGISTERS],
+    y: &[[T; LANES]],
+) -> [[T; LANES]; QUERIES_IN_REGISTERS] {
     let x = x.map(|x| &x[..y.len()]);
     let mut d2 = [[T::of(0.0); LANES]; QUERIES_IN_REGISTERS];
     // By index and a whole array at once: with iterators the sums leave their registers, two to six times slower.
@@ -146,10 +155,7 @@ fn squared_distances<T: Real>(x: [&[T]; QUERIES_IN_REGISTERS], y: &[[T; LANES]])
             let x = x[q][m];
             d2[q] = std::array::from_fn(
                 #[inline(always)]
-                |lane| {
-                    let difference = x - y[lane];
-                    d2[q][lane] + difference * difference
-                },
+                |lane| fold.add(d2[q][lane], x, y[lane]),
             );
         }
     }
@@ -216,7 +222,7 @@ impl<T: Real> Nearest<T> {
 
     /// Writes the k nearest, in ascending order of index, with their δ². False, and nothing written, if fewer than k
     /// had a finite distance.
-    pub(super) fn write(mut self, metric: Metric, indices: &mut [u32], d2: &mut [T]) -> bool {
+    pub(super) fn write(mut self, metric: Metric, n_dims: usize, indices: &mut [u32], d2: &mut [T]) -> bool {
         self.sift();
         if self.candidates.len() < self.k {
             return false;
@@ -224,7 +230,7 @@ impl<T: Real> Nearest<T> {
         self.candidates.sort_unstable_by_key(|candidate| candidate.index);
         for (candidate, (index, d2)) in self.candidates.iter().zip(indices.iter_mut().zip(d2)) {
             *index = candidate.index;
-            *d2 = metric.squared(candidate.d2);
+            *d2 = metric.squared(candidate.d2, n_dims);
         }
         true
     }
@@ -267,8 +273,8 @@ params! {
         pub first_point: u32,
         /// Rows of the bound points.
         pub points: u32,
-        /// 1 for the cosine.
-        pub cosine: u32,
+        /// δ is this times the fold; 0 where the fold is δ².
+        pub scale: f32,
     }
 }
 
@@ -309,7 +315,7 @@ pub fn exact_gpu(gpu: &Gpu, points: ArrayView2<f32>, k: usize, metric: Metric) -
     let d2 = gpu.zeros::<f32>("squared distances", most * n)?;
     let near_indices = gpu.zeros::<u32>("nearest indices", most * k)?;
     let near_d2 = gpu.zeros::<f32>("nearest distances", most * k)?;
-    let distances = gpu.kernel(&SHADER, "distances")?;
+    let distances = gpu.kernel_with(&SHADER, "distances", &[("fold", f64::from(metric.fold().code()))])?;
     let select = gpu.kernel(&SHADER, "select_nearest")?;
     let calls = shards
         .iter()
@@ -345,7 +351,7 @@ pub fn exact_gpu(gpu: &Gpu, points: ArrayView2<f32>, k: usize, metric: Metric) -
                     first_query: first as u32,
                     first_point: *first_point as u32,
                     points: shard as u32,
-                    cosine: u32::from(metric == Metric::Cosine),
+                    scale: metric.scale(m) as f32,
                 }],
             );
             batch.grid(call, shard.div_ceil(BLOCK) as u32, rows.div_ceil(BLOCK) as u32);

@@ -434,7 +434,7 @@ impl DensePass {
     }
 
     fn passes(&self, gpu: &Gpu, points: &Buffer<f32>, rows: usize, reverse: bool) -> Result<Passes> {
-        let constants = [self.tiles.constants(), [("reverse", f64::from(u8::from(reverse)))]].concat();
+        let constants = [&self.tiles.constants()[..], &[("reverse", f64::from(u8::from(reverse)))]].concat();
         let kernel = |entry| gpu.kernel_with(self.shader, entry, &constants);
         let (stage, widths): (&dyn Bindable, &dyn Bindable) = (&self.stage, &self.widths);
         let common = [("widths", widths), ("points", points as &dyn Bindable)];

@@ -1,7 +1,7 @@
 //! δ² of all pairs of the input, for the objectives that need every pair: stored where they fit, else computed from the
 //! rows whenever they are asked for.
 
-use crate::knn::Metric;
+use crate::knn::{Metric, with_fold};
 use crate::real::{Real, vectorized};
 use ndarray::{Array2, ArrayView2, Axis};
 use rayon::prelude::*;
@@ -85,8 +85,8 @@ impl<T: Real> Dissimilarities<T> {
             for (i, d2) in row.iter_mut().enumerate() {
                 let j = partner(i as u32, k as u32, seed, n as u32) as usize;
                 let (a, b) = (points.row(i), points.row(j));
-                let squares = a.iter().zip(b).map(|(&x, &y)| (x - y) * (x - y));
-                *d2 = metric.squared(squares.sum());
+                let folded = a.iter().zip(b).fold(T::of(0.0), |folded, (&x, &y)| metric.fold().add(folded, x, y));
+                *d2 = metric.squared(folded, points.ncols());
             }
         });
         Dissimilarities::Sampled { d2, seed }
@@ -135,12 +135,14 @@ fn squared<T: Real>(columns: &Array2<T>, metric: Metric, i: usize, first: usize,
             for column in columns.outer_iter() {
                 let column = column.to_slice().expect("matrices are made in standard layout");
                 let own = column[i];
-                for (d2, &x) in d2.iter_mut().zip(&column[first..]) {
-                    *d2 += (x - own) * (x - own);
-                }
+                with_fold!(metric.fold(), FOLD => {
+                    for (d2, &x) in d2.iter_mut().zip(&column[first..]) {
+                        *d2 = FOLD.add(*d2, x, own);
+                    }
+                });
             }
-            if metric == Metric::Cosine {
-                d2.iter_mut().for_each(|d2| *d2 = metric.squared(*d2));
+            if metric != Metric::Euclidean {
+                d2.iter_mut().for_each(|d2| *d2 = metric.squared(*d2, columns.nrows()));
             }
         },
     );

@@ -217,7 +217,8 @@ pub fn estimate(
     let terms: Vec<(f64, f64)> = pairs
         .par_iter()
         .map(|&(i, j)| {
-            let pair = distances.pair(squared(map, i, j), metric.squared(squared(points, i, j)));
+            let delta2 = metric.squared_between(points.row(i), points.row(j));
+            let pair = distances.pair(squared(map, i, j), delta2);
             (pair.misfit, pair.size)
         })
         .collect();

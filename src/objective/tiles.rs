@@ -3,7 +3,7 @@
 
 use super::dissimilarity::Dissimilarities;
 use crate::gpu::{Bindable, Buffer, Call, Gpu, Kernel};
-use crate::knn::Metric;
+use crate::knn::Fold;
 use crate::{Error, Result, params};
 use bytemuck::Zeroable;
 use std::sync::Arc;
@@ -31,8 +31,8 @@ params! {
         pub segments_all: u32,
         /// Columns of the input, where its distances are not stored.
         pub columns: u32,
-        /// 1 where coordinates are directions.
-        pub cosine: u32,
+        /// δ is this times the fold of the coordinates; 0 where the fold is δ².
+        pub scale: f32,
         /// 1 where q sums to 1 over each row.
         pub by_rows: u32,
         /// Of Student's kernel.
@@ -63,6 +63,7 @@ pub struct Tiles {
     span: usize,
     segments: usize,
     template: TileParams,
+    fold: Fold,
 }
 
 /// Columns whose dissimilarities one binding holds.
@@ -90,6 +91,7 @@ impl Tiles {
         let mut rounds = 2;
         let mut span = n;
         let mut held = Vec::new();
+        let mut fold = Fold::Squares;
         match delta {
             None => held.push((gpu.zeros("no reference", 1)?, 0, n)),
             Some(Dissimilarities::Matrix(matrix)) => {
@@ -122,7 +124,8 @@ impl Tiles {
                 let mut sent: Vec<f32> = columns.iter().copied().collect();
                 sent.resize(count * n, 0.0);
                 template.columns = count as u32;
-                template.cosine = u32::from(*metric == Metric::Cosine);
+                template.scale = metric.scale(columns.nrows()) as f32;
+                fold = metric.fold();
                 held.push((gpu.upload("coordinates", &sent)?, 0, n));
             }
         }
@@ -139,7 +142,7 @@ impl Tiles {
             pieces.push(piece);
         }
         template.segments_all = first as u32;
-        Ok(Tiles { pieces, span, segments: first, template })
+        Ok(Tiles { pieces, span, segments: first, template, fold })
     }
 
     /// How many others every point meets: N, or those that were drawn.
@@ -153,8 +156,9 @@ impl Tiles {
     }
 
     /// The constants of the pipelines that read these dissimilarities.
-    pub fn constants(&self) -> [(&'static str, f64); 1] {
-        [("stored", f64::from(u8::from(self.template.columns == 0)))]
+    pub fn constants(&self) -> [(&'static str, f64); 2] {
+        let stored = f64::from(u8::from(self.template.columns == 0));
+        [("stored", stored), ("fold", f64::from(self.fold.code()))]
     }
 
     /// The parameters that all dispatches share.

@@ -2,7 +2,10 @@
 
 use super::Plan;
 use crate::affinity::{Law, UNIFORM_NEIGHBORS, symmetrize};
+use crate::data::Points;
+use crate::error::size;
 use crate::field::mesh;
+use crate::init;
 use crate::knn::sweep;
 use crate::{Error, Result};
 use serde::Serialize;
@@ -30,6 +33,8 @@ pub(super) struct Job {
     pub n: usize,
     /// Of the input.
     pub columns: usize,
+    /// Bytes that the input takes, where that is not the matrix.
+    pub held: Option<u64>,
     /// Columns after their reduction, if there is one.
     pub searched: Option<usize>,
     /// Neighbours; 0 where none are sought.
@@ -63,7 +68,7 @@ pub(super) fn predict(job: &Job) -> Memory {
     let Job { dims, inverted, on_device, software, .. } = *job;
     let [n, k, columns] = [job.n, job.k, job.columns].map(|count| count as u64);
     let searched = job.searched.map_or(columns, |components| components as u64);
-    let input = 4 * n * columns + if job.searched.is_some() { 4 * n * searched } else { 0 };
+    let input = job.held.unwrap_or(4 * n * columns) + if job.searched.is_some() { 4 * n * searched } else { 0 };
     let edges = (3 * n * k / 2).min(n * (n - 1));
     // Lists need the points in their order.
     let search = 4 * n * searched * if inverted { 2 } else { 1 } + 8 * n * k;
@@ -91,6 +96,23 @@ pub(super) fn predict(job: &Job) -> Memory {
     let device_symmetrize = if k == 0 { 0 } else { symmetrize::device_bytes(job.n, job.k) };
     let device = if on_device { device_search.max(device_symmetrize).max(device_descent) } else { 0 };
     Memory { host: host + if software { device + PIPELINES } else { 0 }, device }
+}
+
+/// Bytes that points take with what their principal components need, if they are not a matrix in memory.
+pub(super) fn held(points: &Points, components: Option<usize>) -> Option<u64> {
+    let (n, columns) = points.dim();
+    let short = n.min(columns);
+    // The second moment and its eigenvectors, or the space of the randomised search and its image; of a sparse matrix products beside.
+    let space = match components {
+        None => 0,
+        Some(_) if short <= init::EXACT => 4 * 8 * (short * short) as u64,
+        Some(count) => init::search_bytes(n, columns, count),
+    };
+    match points {
+        Points::Dense(_) => None,
+        Points::Sparse(sparse) => Some(16 * sparse.values.len() as u64 + 16 * (n + columns) as u64 + space),
+        Points::Stored(_) => Some((32 << 20) + space),
+    }
 }
 
 /// See [`Plan::fits`].
@@ -128,23 +150,5 @@ fn lowered(plan: &Plan, device: bool, there_is: u64) -> Option<String> {
             fewer(most, 6, 3).map(|p| format!("--perplexity {p} --neighbors {}", 3 * p)).or_else(uniform)
         }
         _ => fewer(plan.neighbors, 2, 1).map(|k| format!("--neighbors {k}")),
-    }
-}
-
-/// Bytes for a person: three digits, decimal units.
-pub fn size(bytes: u64) -> String {
-    let mut value = bytes as f64;
-    let mut unit = "bytes";
-    for next in ["kB", "MB", "GB", "TB", "PB"] {
-        if value < 999.5 {
-            break;
-        }
-        (value, unit) = (value / 1000.0, next);
-    }
-    match value {
-        _ if unit == "bytes" => format!("{bytes} bytes"),
-        v if v < 9.995 => format!("{v:.2} {unit}"),
-        v if v < 99.95 => format!("{v:.1} {unit}"),
-        v => format!("{v:.0} {unit}"),
     }
 }

@@ -31,6 +31,8 @@ pub struct Map<'a> {
     pub points: ArrayView2<'a, f32>,
     /// `[N]` labels, if there are any.
     pub labels: Option<&'a Labels>,
+    /// `[N]` names of the points, if there are any, for tables.
+    pub ids: Option<&'a [String]>,
     /// Shown above the picture; empty for none.
     pub title: &'a str,
     /// Shown below the picture: method, perplexity, objective; empty for none.
@@ -76,7 +78,7 @@ pub const WRITERS: &[Writer] = &[
     Writer { extension: "npy", what: "NumPy array, f32 [points, dims]", write: table::npy },
     Writer {
         extension: "csv",
-        what: "table with a header: x, y, z in 3-D, and the label if there is one",
+        what: "table with a header: x, y, z in 3-D, and label and id if there are any",
         write: table::csv,
     },
     Writer { extension: "png", what: "picture: points coloured by label, with a legend", write: scatter::png },
@@ -163,6 +165,9 @@ fn check_map(map: &Map) -> Result<()> {
             format!("the coordinate at row {row}, column {column} is {value}"),
             "a lower learning rate may keep the descent from diverging",
         ));
+    }
+    if let Some(ids) = map.ids.filter(|ids| ids.len() != n_points) {
+        return wrong(format!("it has {n_points} points but {} names", ids.len()));
     }
     let Some(labels) = map.labels else { return Ok(()) };
     if labels.len() != n_points {

@@ -44,7 +44,7 @@ impl Shepard {
                 let (a, b) = (i as usize, j as usize);
                 let delta = match metric {
                     Metric::Precomputed => f64::from(points[[a, b]]),
-                    _ => metric.squared(squared(points, a, b)).sqrt(),
+                    _ => metric.squared_between(points.row(a), points.row(b)).sqrt(),
                 };
                 ((i, j), delta as f32, squared(map, a, b).sqrt() as f32)
             })

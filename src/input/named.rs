@@ -1,0 +1,285 @@
+//! What Parquet and Arrow share: columns with names and types, of which those of numbers become points.
+
+use super::pick::{Found, chosen, drawn, find, known, shown};
+use super::settle::{InMemory, settle};
+use super::{Parsed, Request, check_files, check_shape, treatment};
+use crate::data::Points;
+use crate::error::{Error, Result, size};
+use ndarray::Array2;
+use std::path::Path;
+
+/// What a column's type makes of it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Kind {
+    /// Numbers, or lists of them.
+    Numbers,
+    Text,
+    /// Neither, and what it is.
+    Other(String),
+}
+
+/// Which columns are read, and as what.
+pub(super) struct Roles {
+    /// Ascending.
+    pub values: Vec<usize>,
+    pub label: Option<usize>,
+    pub id: Option<usize>,
+    pub notes: Vec<String>,
+}
+
+impl Roles {
+    /// What the request asks of these columns: without `--columns` all that hold numbers.
+    pub fn new(request: &Request, name: &str, names: &[String], kinds: &[Kind]) -> Result<Roles> {
+        let text = |option: &str, asked: Option<&str>| -> Result<Option<usize>> {
+            let Some(asked) = asked else { return Ok(None) };
+            let refuse =
+                |cause: String, remedy: String| Err(Error::request(format!("{option} {asked}"), cause, remedy));
+            match find(asked, Some(names), names.len(), 0) {
+                Found::One(column) => match &kinds[column] {
+                    Kind::Other(what) => refuse(format!("holds {what}"), "give a column of text or numbers".into()),
+                    _ => Ok(Some(column)),
+                },
+                Found::Many(count) => {
+                    refuse(format!("{name} has {count} columns of that name"), "rename all but one".into())
+                }
+                Found::None if Path::new(asked).is_file() => Ok(None),
+                Found::None => refuse(
+                    format!("{name} has no such column, and there is no such file"),
+                    known(Some(names), names.len(), 0),
+                ),
+            }
+        };
+        let (label, id) = (text("--labels", request.labels)?, text("--id", request.id)?);
+        check_files(&Request {
+            labels: request.labels.filter(|_| label.is_none()),
+            id: request.id.filter(|_| id.is_none()),
+            ..*request
+        })?;
+        let is_text = |column: &usize| Some(*column) == label || Some(*column) == id;
+        let mut notes = Vec::new();
+        let values: Vec<usize> = match request.columns {
+            [] => {
+                let others: Vec<String> = (0..names.len())
+                    .filter(|column| !is_text(column) && kinds[*column] != Kind::Numbers)
+                    .map(|column| shown(&names[column]))
+                    .collect();
+                if !others.is_empty() {
+                    let more = if others.len() > 6 { " …" } else { "" };
+                    let some = others.iter().take(6).cloned().collect::<Vec<_>>().join(", ");
+                    notes.push(format!("columns that hold no numbers are passed over: {some}{more}"));
+                }
+                (0..names.len()).filter(|column| !is_text(column) && kinds[*column] == Kind::Numbers).collect()
+            }
+            asked => {
+                let values = chosen(asked, Some(names), names.len(), 0, name)?;
+                for &column in &values {
+                    let what = match &kinds[column] {
+                        Kind::Numbers => continue,
+                        Kind::Text => "text",
+                        Kind::Other(what) => what,
+                    };
+                    let cause = format!("column {} holds {what}, not numbers", shown(&names[column]));
+                    return Err(Error::request(name, cause, "give it by --labels or --id, or leave it out"));
+                }
+                values.into_iter().filter(|column| !is_text(column)).collect()
+            }
+        };
+        if values.is_empty() {
+            return Err(Error::request(name, "has no columns of numbers", "at least 1 is needed"));
+        }
+        Ok(Roles { values, label, id, notes })
+    }
+}
+
+/// Some rows of one column of numbers: as many to each row as to every other.
+#[derive(Default)]
+pub(super) struct Numbers {
+    /// `[rows, width]`, NaN where one is missing.
+    pub values: Vec<f64>,
+    /// Numbers to a row; of the first row, where that is known.
+    pub width: Option<usize>,
+}
+
+impl Numbers {
+    /// Takes in a row: a list of as many numbers as the others have, or, all of it missing, of none.
+    pub fn push(&mut self, row: impl ExactSizeIterator<Item = f64>) -> std::result::Result<(), String> {
+        let width = *self.width.get_or_insert(row.len());
+        if row.len() != width {
+            return Err(format!("has {} numbers, where the rows before have {width}", row.len()));
+        }
+        self.values.extend(row);
+        Ok(())
+    }
+
+    /// Takes in a row that is missing.
+    pub fn push_missing(&mut self) -> std::result::Result<(), String> {
+        let width = self.width.ok_or("is missing as a whole, and how many numbers it had is not known")?;
+        self.values.extend(std::iter::repeat_n(f64::NAN, width));
+        Ok(())
+    }
+}
+
+/// The rows of a file as they come in.
+pub(super) struct Gather<'a> {
+    request: &'a Request<'a>,
+    name: &'a str,
+    limit: u64,
+    /// What messages call each value column, its numbers apart where there are several.
+    columns: Vec<String>,
+    /// Which rows are kept.
+    drawn: Option<Vec<u32>>,
+    of: usize,
+    read: usize,
+    /// Those of `drawn` that lie behind.
+    passed: usize,
+    values: Vec<f64>,
+    labels: Vec<String>,
+    ids: Vec<String>,
+}
+
+/// Some of the rows, column by column.
+pub(super) struct Batch {
+    pub rows: usize,
+    /// One for each of [`Roles::values`].
+    pub numbers: Vec<Numbers>,
+    /// A text is `None` where it is missing.
+    pub labels: Option<Vec<Option<String>>>,
+    pub ids: Option<Vec<Option<String>>>,
+}
+
+impl<'a> Gather<'a> {
+    /// `of` rows to come.
+    pub fn new(request: &'a Request<'a>, name: &'a str, limit: u64, of: usize) -> Result<Gather<'a>> {
+        if of > u32::MAX as usize {
+            return Err(Error::request(name, format!("claims {of} rows"), "take fewer"));
+        }
+        let drawn = request.subsample.map(|count| drawn(name, of, count, request.seed)).transpose()?;
+        Ok(Gather {
+            request,
+            name,
+            limit,
+            columns: Vec::new(),
+            drawn,
+            of,
+            read: 0,
+            passed: 0,
+            values: Vec::new(),
+            labels: Vec::new(),
+            ids: Vec::new(),
+        })
+    }
+
+    /// Takes in the next rows. `names` are those of the value columns.
+    pub fn push(&mut self, names: &[&str], batch: Batch) -> Result<()> {
+        let widths: Vec<usize> = batch.numbers.iter().map(|numbers| numbers.width.unwrap_or(1)).collect();
+        let columns: Vec<String> = names
+            .iter()
+            .zip(&widths)
+            .flat_map(|(name, &width)| {
+                let name = shown(name);
+                (0..width).map(
+                    move |at| {
+                        if width == 1 { format!("column {name}") } else { format!("column {name}[{at}]") }
+                    },
+                )
+            })
+            .collect();
+        if self.columns.is_empty() {
+            self.columns = columns;
+        } else if self.columns != columns {
+            let cause = format!("the lists from row {} on have other lengths than those before", self.read);
+            return Err(Error::request(self.name, cause, "lists must have as many numbers in every row"));
+        }
+        let rows: Vec<usize> = match &self.drawn {
+            None => (0..batch.rows).collect(),
+            Some(drawn) => {
+                let here = drawn[self.passed..]
+                    .iter()
+                    .map(|&row| row as usize)
+                    .take_while(|row| *row < self.read + batch.rows);
+                let rows: Vec<usize> = here.map(|row| row - self.read).collect();
+                self.passed += rows.len();
+                rows
+            }
+        };
+        let needed = 8 * (self.values.len() + rows.len() * self.columns.len()) as u64;
+        if needed > self.limit {
+            let cause = format!("its values take more than {}, all that there is", size(self.limit));
+            let remedy = "take fewer by --subsample or --columns, or give --host-memory if there is more";
+            return Err(Error::request(self.name, cause, remedy));
+        }
+        self.values.reserve(rows.len() * self.columns.len());
+        for &row in &rows {
+            for (numbers, &width) in batch.numbers.iter().zip(&widths) {
+                self.values.extend_from_slice(&numbers.values[row * width..(row + 1) * width]);
+            }
+        }
+        let texts = [("label", batch.labels, &mut self.labels), ("name", batch.ids, &mut self.ids)];
+        for (what, texts, into) in texts {
+            let Some(mut texts) = texts else { continue };
+            for &row in &rows {
+                match texts[row].take().filter(|text| what == "name" || !text.trim().is_empty()) {
+                    Some(text) => into.push(text),
+                    None => {
+                        let cause = format!("row {} has no {what}", self.read + row);
+                        return Err(Error::request(self.name, cause, format!("give every row a {what}")));
+                    }
+                }
+            }
+        }
+        self.read += batch.rows;
+        Ok(())
+    }
+
+    /// The points.
+    pub fn settle(self, roles: Roles) -> Result<Parsed> {
+        let m = self.columns.len();
+        let n = self.drawn.as_ref().map_or(self.of, Vec::len);
+        if self.read != self.of {
+            let cause = format!("is truncated: {} of its {} rows are there", self.read, self.of);
+            return Err(Error::request(self.name, cause, "write it again"));
+        }
+        check_shape(self.name, n as u64, m as u64)?;
+        let column = |c: usize| self.columns[c].clone();
+        let place = |index: usize| {
+            let row = self.drawn.as_ref().map_or(index / m, |rows| rows[index / m] as usize);
+            format!("row {row}, {}", self.columns[index % m])
+        };
+        let mut cells = InMemory { values: &self.values, columns: m, column, place };
+        let settled = settle(&mut cells, self.name, treatment(self.request))?;
+        let points = Array2::from_shape_vec((n, m), settled.points).expect("settled values are rows × columns");
+        let mut notes = roles.notes;
+        notes.extend(settled.notes);
+        let mut parsed = Parsed::new(Points::Dense(points), self.of, self.drawn.clone(), notes);
+        parsed.labels = roles.label.map(|_| self.labels);
+        parsed.ids = roles.id.map(|_| self.ids);
+        parsed.columns = self.columns.clone();
+        Ok(parsed)
+    }
+}
+
+/// Does what a decoder of others does with bytes that nobody vouches for: should it panic, that is an error like any other.
+pub(super) fn guarded<R>(name: &str, decode: impl FnOnce() -> Result<R>) -> Result<R> {
+    use std::cell::Cell;
+    use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+    use std::sync::Once;
+    thread_local! {
+        static GUARDED: Cell<bool> = const { Cell::new(false) };
+    }
+    static QUIET: Once = Once::new();
+    // Whoever listens to panics hears all others as before.
+    QUIET.call_once(|| {
+        let before = take_hook();
+        set_hook(Box::new(move |panic| {
+            if !GUARDED.get() {
+                before(panic);
+            }
+        }));
+    });
+    GUARDED.set(true);
+    let decoded = catch_unwind(AssertUnwindSafe(decode));
+    GUARDED.set(false);
+    decoded.unwrap_or_else(|_| {
+        Err(Error::request(name, "is damaged: its decoder gave up in the middle", "write it again, or fetch it again"))
+    })
+}

@@ -1,0 +1,287 @@
+//! Apache Parquet: one row group after another, only the columns that are wanted, by the low-level readers of the `parquet` crate, so
+//! that nothing of Arrow is needed.
+
+use super::named::{Batch, Gather, Kind, Numbers, Roles, guarded};
+use super::source::Source;
+use super::{Parsed, Request, Sniff};
+use crate::error::{Error, Result};
+use ::parquet::basic::{ConvertedType, LogicalType, Type};
+use ::parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use ::parquet::data_type::DataType;
+use ::parquet::errors::ParquetError;
+use ::parquet::file::reader::{FileReader, RowGroupReader};
+use ::parquet::file::serialized_reader::SerializedFileReader;
+use ::parquet::schema::types::ColumnDescriptor;
+use half::f16;
+use std::fs::File;
+
+const MAGIC: &[u8] = b"PAR1";
+
+/// Rows that are decoded at a time.
+const RECORDS: usize = 1 << 16;
+
+pub(super) fn sniff(head: &[u8]) -> Sniff {
+    if head.starts_with(MAGIC) { Sniff::Certain } else { Sniff::Excluded }
+}
+
+/// Reads points: the columns of numbers, or those that are asked for.
+pub(super) fn read(mut source: Source, request: &Request) -> Result<Parsed> {
+    source.check_no_part()?;
+    source.seekable()?;
+    let name = source.name.clone();
+    let file = File::open(&name).map_err(|error| Error::request(&name, error, "check the path"))?;
+    guarded(&name, || decode(&name, file, source.limit, request))
+}
+
+fn decode(name: &str, file: File, limit: u64, request: &Request) -> Result<Parsed> {
+    let broken = |error: ParquetError| broken(name, &error);
+    let reader = SerializedFileReader::new(file).map_err(broken)?;
+    let metadata = reader.metadata();
+    let leaves = metadata.file_metadata().schema_descr().columns();
+    let names: Vec<String> =
+        leaves.iter().map(|leaf| leaf.path().parts().first().cloned().unwrap_or_default()).collect();
+    let kinds: Vec<Kind> = leaves.iter().map(|leaf| kind(leaf)).collect();
+    let roles = Roles::new(request, name, &names, &kinds)?;
+    let groups: Vec<i64> = metadata.row_groups().iter().map(|group| group.num_rows()).collect();
+    let of = groups.iter().try_fold(0i64, |all, &rows| all.checked_add(rows).filter(|_| rows >= 0));
+    let of = of
+        .and_then(|rows| usize::try_from(rows).ok())
+        .ok_or_else(|| Error::request(name, "its row groups claim no number of rows", "write it again"))?;
+    let mut gather = Gather::new(request, name, limit, of)?;
+    let value_names: Vec<&str> = roles.values.iter().map(|&column| names[column].as_str()).collect();
+    let mut first = 0;
+    for (group, &rows) in groups.iter().enumerate() {
+        let group = reader.get_row_group(group).map_err(broken)?;
+        let rows = rows as usize;
+        let numbers = roles.values.iter().map(|&column| {
+            let place = |row: usize, cause: &str| {
+                let cause = format!("row {}, column {}, {cause}", first + row, super::pick::shown(&names[column]));
+                Error::request(name, cause, "lists must have as many numbers in every row")
+            };
+            self::numbers(group.as_ref(), column, &leaves[column], rows, limit).map_err(|fault| match fault {
+                Fault::Parquet(error) => broken(error),
+                Fault::Row(row, cause) => place(row, &cause),
+            })
+        });
+        let numbers = numbers.collect::<Result<Vec<Numbers>>>()?;
+        if numbers.iter().any(|numbers| numbers.values.len() != rows * numbers.width.unwrap_or(1)) {
+            return Err(Error::request(name, "is truncated: a column ends before its rows do", "write it again"));
+        }
+        let texts = |column: Option<usize>| match column {
+            None => Ok(None),
+            Some(column) => texts(group.as_ref(), column, &leaves[column], rows).map(Some).map_err(broken),
+        };
+        let (labels, ids) = (texts(roles.label)?, texts(roles.id)?);
+        if [&labels, &ids].into_iter().flatten().any(|texts| texts.len() != rows) {
+            return Err(Error::request(name, "is truncated: a column ends before its rows do", "write it again"));
+        }
+        gather.push(&value_names, Batch { rows, numbers, labels, ids })?;
+        first += rows;
+    }
+    gather.settle(roles)
+}
+
+fn broken(name: &str, error: &ParquetError) -> Error {
+    // One packing is too heavy a dependency for how seldom it is met.
+    if error.to_string().contains("Disabled feature") {
+        let cause = format!("is packed in a way that is not read: {error}");
+        return Error::request(name, cause, "write it with zstd, snappy, gzip or lz4");
+    }
+    let cause = match error {
+        ParquetError::External(source) => format!("cannot be read: {source}"),
+        ParquetError::EOF(what) => format!("is truncated: {what}"),
+        other => format!("is not understood: {other}"),
+    };
+    Error::request(name, cause, "the file is damaged or was cut short; write it again")
+}
+
+/// What a leaf of the schema holds.
+fn kind(leaf: &ColumnDescriptor) -> Kind {
+    if leaf.max_rep_level() > 1 || (leaf.max_rep_level() == 0 && leaf.path().parts().len() > 1) {
+        return Kind::Other("nested values".into());
+    }
+    let list = leaf.max_rep_level() == 1;
+    let other = |what: &str| Kind::Other(what.into());
+    match (leaf.logical_type_ref(), leaf.converted_type(), leaf.physical_type()) {
+        (Some(LogicalType::Date), ..) | (_, ConvertedType::DATE, _) => other("dates"),
+        (Some(LogicalType::Time(_) | LogicalType::Timestamp(_)), ..) => other("times"),
+        (_, ConvertedType::TIME_MILLIS | ConvertedType::TIME_MICROS, _) => other("times"),
+        (_, ConvertedType::TIMESTAMP_MILLIS | ConvertedType::TIMESTAMP_MICROS, _) => other("times"),
+        (Some(LogicalType::Decimal(_)), ..) | (_, ConvertedType::DECIMAL, _) => match leaf.physical_type() {
+            Type::INT32 | Type::INT64 => Kind::Numbers,
+            _ => other("decimals of more than 18 digits"),
+        },
+        (Some(LogicalType::Float16), _, Type::FIXED_LEN_BYTE_ARRAY) => Kind::Numbers,
+        (_, _, Type::BOOLEAN | Type::INT32 | Type::INT64 | Type::FLOAT | Type::DOUBLE) => Kind::Numbers,
+        (_, _, Type::BYTE_ARRAY) if !list => Kind::Text,
+        _ => other("values of another type"),
+    }
+}
+
+enum Fault {
+    Parquet(ParquetError),
+    /// A row of the group, and what is wrong with it.
+    Row(usize, String),
+}
+
+impl From<ParquetError> for Fault {
+    fn from(error: ParquetError) -> Fault {
+        Fault::Parquet(error)
+    }
+}
+
+/// All numbers of a column in a row group.
+fn numbers(
+    group: &dyn RowGroupReader,
+    column: usize,
+    leaf: &ColumnDescriptor,
+    rows: usize,
+    limit: u64,
+) -> std::result::Result<Numbers, Fault> {
+    let unsigned = matches!(leaf.logical_type_ref(), Some(LogicalType::Integer(int)) if !int.is_signed)
+        || matches!(
+            leaf.converted_type(),
+            ConvertedType::UINT_8 | ConvertedType::UINT_16 | ConvertedType::UINT_32 | ConvertedType::UINT_64
+        );
+    let scale = match leaf.logical_type_ref() {
+        Some(LogicalType::Decimal(decimal)) => 10f64.powi(-decimal.scale),
+        _ if leaf.converted_type() == ConvertedType::DECIMAL => 10f64.powi(-leaf.type_scale()),
+        _ => 1.0,
+    };
+    let each = Each { leaf, rows, limit };
+    match group.get_column_reader(column)? {
+        ColumnReader::BoolColumnReader(reader) => each.read(reader, |&x| f64::from(u8::from(x))),
+        ColumnReader::Int32ColumnReader(reader) if unsigned => each.read(reader, |&x| f64::from(x as u32)),
+        ColumnReader::Int32ColumnReader(reader) => each.read(reader, |&x| f64::from(x) * scale),
+        ColumnReader::Int64ColumnReader(reader) if unsigned => each.read(reader, |&x| x as u64 as f64),
+        ColumnReader::Int64ColumnReader(reader) => each.read(reader, |&x| x as f64 * scale),
+        ColumnReader::FloatColumnReader(reader) => each.read(reader, |&x| f64::from(x)),
+        ColumnReader::DoubleColumnReader(reader) => each.read(reader, |&x| x),
+        ColumnReader::FixedLenByteArrayColumnReader(reader) => each.read(reader, |bytes| {
+            bytes.data().first_chunk::<2>().map_or(f64::NAN, |bytes| f16::from_le_bytes(*bytes).to_f64())
+        }),
+        _ => Err(Fault::Row(0, "holds no numbers".into())),
+    }
+}
+
+/// How the numbers of one column are read.
+struct Each<'a> {
+    leaf: &'a ColumnDescriptor,
+    rows: usize,
+    limit: u64,
+}
+
+impl Each<'_> {
+    fn read<T: DataType>(
+        &self,
+        mut reader: ColumnReaderImpl<T>,
+        wide: impl Fn(&T::T) -> f64,
+    ) -> std::result::Result<Numbers, Fault> {
+        let (most_defined, list) = (self.leaf.max_def_level(), self.leaf.max_rep_level() == 1);
+        let mut numbers = Numbers { values: Vec::new(), width: if list { None } else { Some(1) } };
+        let (mut defined, mut repeated, mut values) = (Vec::new(), Vec::new(), Vec::new());
+        let mut rows = 0;
+        // Rows that are missing before any list told how long it is.
+        let mut missing = 0;
+        while rows < self.rows {
+            defined.clear();
+            repeated.clear();
+            values.clear();
+            let (records, read, levels) = reader.read_records(
+                RECORDS.min(self.rows - rows),
+                (most_defined > 0).then_some(&mut defined),
+                list.then_some(&mut repeated),
+                &mut values,
+            )?;
+            if records == 0 {
+                break;
+            }
+            if 8 * (numbers.values.len() + levels) as u64 > self.limit {
+                return Err(Fault::Row(rows, "goes beyond the memory that there is".into()));
+            }
+            let mut next = values[..read].iter().map(&wide);
+            let is_there = |at: usize| most_defined == 0 || defined.get(at) == Some(&most_defined);
+            let mut at = 0;
+            while at < levels {
+                let end = if list {
+                    (at + 1..levels).find(|&level| repeated.get(level) == Some(&0)).unwrap_or(levels)
+                } else {
+                    at + 1
+                };
+                // A list that is missing or empty has one level, and its value is not there; neither is a null of a list.
+                let whole = !list || end - at > 1 || is_there(at) || numbers.width == Some(1);
+                let row: Vec<f64> = (at..end)
+                    .map(|level| if is_there(level) { next.next().unwrap_or(f64::NAN) } else { f64::NAN })
+                    .collect();
+                let taken = if whole {
+                    if missing > 0 {
+                        let blank = std::iter::repeat_n(f64::NAN, missing * row.len());
+                        numbers.values.extend(blank);
+                        missing = 0;
+                    }
+                    numbers.push(row.into_iter())
+                } else if numbers.width.is_some() {
+                    numbers.push_missing()
+                } else {
+                    missing += 1;
+                    Ok(())
+                };
+                taken.map_err(|cause| Fault::Row(rows, cause))?;
+                rows += 1;
+                at = end;
+            }
+        }
+        if missing > 0 {
+            return Err(Fault::Row(0, "has no list at all in a group of rows".into()));
+        }
+        Ok(numbers)
+    }
+}
+
+/// All texts of a column in a row group.
+fn texts(
+    group: &dyn RowGroupReader,
+    column: usize,
+    leaf: &ColumnDescriptor,
+    rows: usize,
+) -> std::result::Result<Vec<Option<String>>, ParquetError> {
+    fn all<T: DataType>(
+        mut reader: ColumnReaderImpl<T>,
+        leaf: &ColumnDescriptor,
+        rows: usize,
+        shown: impl Fn(&T::T) -> String,
+    ) -> std::result::Result<Vec<Option<String>>, ParquetError> {
+        let mut texts = Vec::new();
+        let (mut defined, mut values) = (Vec::new(), Vec::new());
+        while texts.len() < rows {
+            defined.clear();
+            values.clear();
+            let definitions = (leaf.max_def_level() > 0).then_some(&mut defined);
+            let (records, _, _) =
+                reader.read_records(RECORDS.min(rows - texts.len()), definitions, None, &mut values)?;
+            if records == 0 {
+                break;
+            }
+            let mut next = values.iter();
+            for at in 0..records {
+                let is_there = leaf.max_def_level() == 0 || defined.get(at) == Some(&leaf.max_def_level());
+                texts.push(if is_there { next.next().map(&shown) } else { None });
+            }
+        }
+        Ok(texts)
+    }
+    if leaf.max_rep_level() > 0 {
+        return Err(ParquetError::General("a list is no label".into()));
+    }
+    match group.get_column_reader(column)? {
+        ColumnReader::BoolColumnReader(reader) => all(reader, leaf, rows, |x| x.to_string()),
+        ColumnReader::Int32ColumnReader(reader) => all(reader, leaf, rows, |x| x.to_string()),
+        ColumnReader::Int64ColumnReader(reader) => all(reader, leaf, rows, |x| x.to_string()),
+        ColumnReader::FloatColumnReader(reader) => all(reader, leaf, rows, |x| x.to_string()),
+        ColumnReader::DoubleColumnReader(reader) => all(reader, leaf, rows, |x| x.to_string()),
+        ColumnReader::ByteArrayColumnReader(reader) => {
+            all(reader, leaf, rows, |x| String::from_utf8_lossy(x.data()).into_owned())
+        }
+        _ => Err(ParquetError::General("a column of this type is no label".into())),
+    }
+}

@@ -1,0 +1,92 @@
+//! Matrices of which most values are 0: checked, and kept as they are until principal components are taken.
+
+use super::pick::Pick;
+use super::settle::{not_finite, scale_exponent, scale_note};
+use super::{Parsed, Request, check_shape, counted};
+use crate::data::{Points, Sparse};
+use crate::error::{Error, Result};
+
+/// Compressed rows as a file has them: indices within `columns`, but in any order and more than once.
+pub(super) struct Raw {
+    pub columns: usize,
+    /// `[N + 1]`, ascending.
+    pub offsets: Vec<usize>,
+    pub indices: Vec<u32>,
+    pub values: Vec<f64>,
+}
+
+impl Raw {
+    /// From (row, column, value) in any order; those of one place are added.
+    pub fn of_triples(rows: usize, columns: usize, triples: &[(u32, u32, f64)]) -> Raw {
+        let mut offsets = vec![0; rows + 1];
+        triples.iter().for_each(|&(row, ..)| offsets[row as usize + 1] += 1);
+        for row in 0..rows {
+            offsets[row + 1] += offsets[row];
+        }
+        let mut next = offsets.clone();
+        let (mut indices, mut values) = (vec![0; triples.len()], vec![0.0; triples.len()]);
+        for &(row, column, value) in triples {
+            let at = &mut next[row as usize];
+            (indices[*at], values[*at]) = (column, value);
+            *at += 1;
+        }
+        Raw { columns, offsets, indices, values }
+    }
+
+    /// Checks the values and reads what the request picks.
+    ///
+    /// Values of one place are added, as scipy does, and zeros left out. Errors: a value that is not finite; all rows equal.
+    pub fn settle(self, request: &Request, name: &str, mut notes: Vec<String>) -> Result<Parsed> {
+        let of = self.offsets.len() - 1;
+        check_shape(name, of as u64, self.columns as u64)?;
+        if request.standardize && !request.shifts_cancel {
+            let cause = "a sparse matrix is standardised without centring it, which this metric would tell";
+            return Err(Error::request("--standardize", cause, "use --metric euclidean, or leave it out"));
+        }
+        let pick = Pick::of_array(request, name, of, self.columns)?;
+        let (n, columns) = pick.shape();
+        check_shape(name, n as u64, columns as u64)?;
+        let places = pick.places();
+        let mut sparse =
+            Sparse { columns, offsets: Vec::with_capacity(n + 1), indices: Vec::new(), values: Vec::new() };
+        sparse.offsets.push(0);
+        let mut row: Vec<(u32, f64)> = Vec::new();
+        let mut wide: Vec<f64> = Vec::new();
+        for at in 0..n {
+            let range = self.offsets[pick.row(at)]..self.offsets[pick.row(at) + 1];
+            row.clear();
+            for (&column, &value) in self.indices[range.clone()].iter().zip(&self.values[range]) {
+                if let Some(place) = places.column(column as usize) {
+                    if !value.is_finite() {
+                        return Err(not_finite(name, &format!("row {}, column {column}", pick.row(at)), value));
+                    }
+                    row.push((place as u32, value));
+                }
+            }
+            // A stable sort: equal places are added in the order of the file.
+            row.sort_by_key(|&(column, _)| column);
+            for group in row.chunk_by(|a, b| a.0 == b.0) {
+                let value: f64 = group.iter().map(|&(_, value)| value).sum();
+                if value != 0.0 {
+                    sparse.indices.push(group[0].0);
+                    wide.push(value);
+                }
+            }
+            sparse.offsets.push(wide.len());
+        }
+        let largest = wide.iter().fold(0.0, |largest: f64, x| largest.max(x.abs()));
+        let exponent = if request.log1p { 0 } else { scale_exponent(largest) };
+        notes.extend(scale_note(exponent));
+        let factors = [2f64.powi(exponent / 2), 2f64.powi(exponent - exponent / 2)];
+        sparse.values = wide.iter().map(|x| (x * factors[0] * factors[1]) as f32).collect();
+        if sparse.values.iter().any(|x| !x.is_finite()) {
+            return Err(Error::request(name, "a value is too large for a 32-bit float", "divide all by a constant"));
+        }
+        let first = sparse.row(0);
+        if (1..n).all(|i| sparse.row(i) == first) {
+            let cause = format!("all {} are equal", counted(n as u64, "row"));
+            return Err(Error::request(name, cause, "a map needs rows that differ"));
+        }
+        Ok(Parsed::new(Points::Sparse(sparse), of, pick.rows, notes))
+    }
+}
