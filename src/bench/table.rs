@@ -166,9 +166,14 @@ fn stages(out: &mut Out, case: &CaseOut, backends: &[String]) {
     for memory in case.memory.iter().filter(|memory| backends.contains(&memory.backend)) {
         let device =
             memory.device_bytes.map_or_else(String::new, |bytes| format!(", {} of the device", bytes_of(bytes as f64)));
-        let whose = if memory.host_bytes_of_this_job { "" } else { " (of the process so far)" };
+        // What stages were prepared from lies beside the job.
+        let whose = if memory.host_bytes_of_this_job {
+            ", the benchmark's own data included"
+        } else {
+            " (of the process so far)"
+        };
         out.line(&format!(
-            "  peak memory while on {}: {} of the host{whose}{device}",
+            "  peak memory on {}: {} of the host{whose}{device}",
             memory.backend,
             bytes_of(memory.host_bytes as f64)
         ));
