@@ -7,8 +7,8 @@
 
 use criterion::Criterion;
 use nearfield::bench::Stage;
-use nearfield::bench::cases::{DEVELOPED, Developed};
-use nearfield::bench::stages::{Stint, stint};
+use nearfield::bench::cases::DEVELOPED;
+use nearfield::bench::stages::{Stint, is_served, stint};
 use nearfield::bench::stand::Stand;
 use nearfield::gpu::{Adapter, Gpu, Options, adapters};
 use nearfield::plan::{Plan, Shape};
@@ -26,12 +26,15 @@ fn main() {
         let stand = Stand::new(case.data, case.settings()).expect("a usual plan");
         let on_device = gpu.as_ref().map(|gpu| (case.device, Some(gpu)));
         for (stages, gpu) in std::iter::once((case.cpu, None)).chain(on_device) {
-            for &stage in stages {
+            let (n, input_dims) = case.data.shape();
+            let shape = Shape { name: case.data.name(), n, input_dims };
+            let plan = Plan::resolve(&case.settings(), shape, gpu.map(Gpu::adapter)).expect("a usual plan");
+            // A benchmark that times nothing is a mistake to criterion.
+            for &stage in stages.iter().filter(|&&stage| is_served(stage, &plan, gpu)) {
                 let on = if gpu.is_some() { " gpu" } else { "" };
                 let mut ready = None;
                 criterion.bench_function(&format!("{}{on}/{}", stage.name(), case.name), |bencher| {
-                    // A stage that a device leaves to the CPU has nothing to time.
-                    let Some(stint) = ready.get_or_insert_with(|| prepare(case, &stand, stage, gpu)) else { return };
+                    let stint = ready.get_or_insert_with(|| prepare(&plan, &stand, stage, gpu));
                     bencher.iter(|| stint.run(1).expect("no fault"));
                 });
             }
@@ -41,16 +44,8 @@ fn main() {
 }
 
 /// A stage whose answer was checked.
-fn prepare<'a>(
-    case: &Developed,
-    stand: &'a Stand<'a>,
-    stage: Stage,
-    gpu: Option<&'a Gpu>,
-) -> Option<Box<dyn Stint + 'a>> {
-    let (n, input_dims) = case.data.shape();
-    let shape = Shape { name: case.data.name(), n, input_dims };
-    let plan = Plan::resolve(&case.settings(), shape, gpu.map(Gpu::adapter)).expect("a usual plan");
-    let mut stint = stint(stage, stand, &plan, gpu).expect("no fault")?;
+fn prepare<'a>(plan: &Plan, stand: &'a Stand<'a>, stage: Stage, gpu: Option<&'a Gpu>) -> Box<dyn Stint + 'a> {
+    let mut stint = stint(stage, stand, plan, gpu).expect("no fault").expect("a stage of t-SNE that is served");
     stint.run(1).expect("no fault");
     let checks = stint.answer(&|_| ()).expect("no fault");
     assert!(!checks.is_empty(), "nothing was compared; its time would say nothing");
@@ -63,7 +58,7 @@ fn prepare<'a>(
             check.bound
         );
     }
-    Some(stint)
+    stint
 }
 
 fn adapter() -> Option<Adapter> {

@@ -246,7 +246,16 @@ pub fn run(
         Some(made) => (made.affinities.unreached, made.affinities.indices.len()),
     };
     let (reference, delta) = match (&calibrated, delta) {
-        (Some(made), Some(delta)) => (Some(Reference::new(delta, made.beta.clone())), None),
+        (Some(made), Some(delta)) => {
+            let reference = Reference::new(delta, made.beta.clone());
+            (
+                Some(match plan.p_floor {
+                    Some(floor) => reference.with_floor(floor),
+                    None => reference,
+                }),
+                None,
+            )
+        }
         (_, delta) => (None, delta),
     };
     let goal = match (plan.objective, &calibrated, &delta) {

@@ -61,6 +61,7 @@ pub const SHADERS: &[&[gpu::Shader]] = &[
     objective::dense::SHADERS.as_flattened(),
     objective::distances::SHADERS.as_flattened(),
     &field::exact::SHADERS,
+    field::rows::SHADERS.as_flattened(),
     &field::mesh::device::frame::SHADERS,
     &field::mesh::device::transfer::SHADERS,
     &[field::mesh::device::convolve::SHADER],

@@ -65,6 +65,8 @@ pub struct Settings {
     pub normalization: Option<Normalization>,
     /// Share of the forward divergence, in place of the method's.
     pub lambda: Option<f64>,
+    /// Least p that the reverse divergence is given.
+    pub p_floor: Option<f64>,
     /// r of the stress, in place of the method's.
     pub stress_exponent: Option<f64>,
     /// Dimensions of the map: 2 or 3.
@@ -123,6 +125,7 @@ impl Default for Settings {
             dof: None,
             normalization: None,
             lambda: None,
+            p_floor: None,
             stress_exponent: None,
             dims: 2,
             metric: Metric::Euclidean,
@@ -255,6 +258,9 @@ pub struct Plan {
     /// Share of the forward divergence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lambda: Option<f64>,
+    /// Least p that the reverse divergence is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p_floor: Option<f64>,
     /// r of the stress.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stress_exponent: Option<f64>,
@@ -364,6 +370,7 @@ impl Plan {
         let objective = resolve_objective(settings)?;
         if let Objective::Neighbour(Neighbour { lambda, .. }) = objective {
             check_mixture(settings, n, lambda)?;
+            check_floor(settings, objective, n)?;
         }
         // The reverse divergence is infinite where p is 0, so all others are neighbours.
         let all = settings.neighbors == Count::All
@@ -425,6 +432,7 @@ impl Plan {
                 Objective::Neighbour(method) => Some(method.lambda),
                 Objective::Distances(_) => None,
             },
+            p_floor: settings.p_floor,
             stress_exponent: match objective {
                 Objective::Distances(Distances { form: Form::Stress, parameter }) => Some(parameter),
                 _ => None,
@@ -633,6 +641,7 @@ fn resolve_objective(settings: &Settings) -> Result<Objective> {
                 ("--dof", settings.dof.is_some()),
                 ("--normalization", settings.normalization.is_some()),
                 ("--lambda", settings.lambda.is_some()),
+                ("--p-floor", settings.p_floor.is_some()),
                 ("--perplexity", !settings.perplexity.is_empty()),
                 ("--sigma", settings.sigma.is_some()),
                 ("--affinity", settings.affinity != Affinity::Perplexity),
@@ -709,6 +718,26 @@ fn check_mixture(settings: &Settings, n: usize, lambda: f64) -> Result<()> {
         cause,
         "give --lambda 1, or leave --neighbors and the affinities to it",
     ))
+}
+
+/// A floor must leave most of p's mass to the data.
+fn check_floor(settings: &Settings, objective: Objective, n: usize) -> Result<()> {
+    let (Some(floor), Objective::Neighbour(method)) = (settings.p_floor, objective) else { return Ok(()) };
+    let refuse = |cause: String, remedy: String| Err(Error::request("--p-floor", cause, remedy));
+    if method.lambda == 1.0 {
+        let cause = "the forward divergence takes p as it is, 0 included";
+        return refuse(cause.into(), "leave it out, or give --lambda below 1".into());
+    }
+    let pairs = match method.normalization {
+        Normalization::Row => n - 1,
+        Normalization::Global => n * (n - 1),
+    };
+    // 1 % of the mass spread over all pairs: more of it would make another p.
+    let most = 0.01 / pairs as f64;
+    if !(floor > 0.0 && floor <= most) {
+        return refuse(format!("{floor} is no floor for {pairs} probabilities"), format!("give at most {most:.1e}"));
+    }
+    Ok(())
 }
 
 fn resolve_pca(settings: &Settings, shape: Shape) -> Result<Option<usize>> {
@@ -878,9 +907,6 @@ fn resolve_field(settings: &Settings, objective: Objective, n: usize, on_device:
         Objective::Distances(_) => Some("the distance family has no field that a mesh could carry"),
         Objective::Neighbour(method) if method.lambda < 1.0 => {
             Some("only the forward divergence goes through the mesh")
-        }
-        Objective::Neighbour(Neighbour { normalization: Normalization::Row, .. }) if on_device => {
-            Some("devices have a mesh of unit charges only, and rows need two kinds")
         }
         Objective::Neighbour(_) => None,
     };

@@ -293,6 +293,10 @@ fn bad_options_are_refused_in_one_line() {
         ("--lambda -0.1", &["--lambda: -0.1 is not a share", "0 to 1"]),
         ("--lambda 1.01", &["--lambda: 1.01 is not a share", "0 to 1"]),
         ("--lambda nan", &["--lambda: NaN is not a share"]),
+        ("--p-floor 1e-9", &["--p-floor: the forward divergence takes p as it is", "--lambda"]),
+        ("--lambda 0.5 --p-floor 0", &["--p-floor: 0 is no floor for 1560 probabilities", "at most 6.4e-6"]),
+        ("--method nerv --p-floor 0.01", &["--p-floor: 0.01 is no floor for 39 probabilities"]),
+        ("--method mds --p-floor 1e-9", &["--p-floor: --method mds has no use for it"]),
         ("--lambda 0 --neighbors 20", &["--lambda 0: 20 neighbours leave pairs without affinity", "--lambda 1"]),
         ("--method nerv --neighbors 38", &["--lambda 0.5: 38 neighbours leave pairs without affinity", "--neighbors"]),
         ("--method nerv --perplexity 39", &["perplexity: 39 is out of reach", "below 39"]),
@@ -700,6 +704,7 @@ fn options_are_honoured_to_the_letter() {
         ("--method nerv --lambda 1 --neighbors 20", "neighbors", "20"),
         ("--method tnerv --lambda 0.25", "lambda", "0.25"),
         ("--lambda 0", "neighbors", "39"),
+        ("--lambda 0 --p-floor 1e-6", "p_floor", "0.000001"),
         // λ comes down from 1 in the last phase alone.
         ("--lambda 0.25", "phases.0.lambda", "1.0"),
         ("--lambda 0.25", "phases.1.lambda", "1.0"),

@@ -145,7 +145,12 @@ fn as_reference(log_p: &Array2<f64>, normalization: Normalization) -> Reference<
     let shift = if normalization == Normalization::Global { (n as f64).ln() } else { 0.0 };
     let mut delta2 = log_p.mapv(|log_p| -(log_p + shift)).as_standard_layout().into_owned();
     delta2.diag_mut().fill(0.0);
-    Reference { delta: Dissimilarities::Matrix(delta2), beta: Array1::ones(n), offset: Array1::zeros(n) }
+    Reference {
+        delta: Dissimilarities::Matrix(delta2),
+        beta: Array1::ones(n),
+        offset: Array1::zeros(n),
+        floor: f64::NEG_INFINITY,
+    }
 }
 
 // ---- with respect to q and z
@@ -270,6 +275,18 @@ fn the_slope_in_y_of_every_member_is_the_finite_difference() {
             // With log p at hand, λ = 1 gives the same.
             let with = crate_slope(&input.made.affinities, Some(&input.reference), map.view(), &method);
             agree(&what, &with, &got, 1e-13);
+
+            // A floor under p changes the reverse share alone.
+            let floored = (method.lambda < 1.0).then(|| input.reference.clone().with_floor(0.05));
+            let got = crate_slope(&input.made.affinities, floored.as_ref(), map.view(), &method);
+            let log_floored = log_p.mapv(|log_p| log_p.max(0.05_f64.ln()));
+            let value_floored = |map: &Array2<f64>| {
+                let log_q = log_q(map, method.kernel, method.normalization);
+                let share = |lambda, log_p| objective(log_p, &log_q, &Neighbour { lambda, ..method });
+                method.lambda * share(1.0, log_p) + (1.0 - method.lambda) * share(0.0, &log_floored)
+            };
+            agree(&what, &got, &slope_of(&map, 1e-3 * scale.min(0.5), value_floored), 1e-8);
+            assert!(log_floored != *log_p, "{what}: the floor does nothing");
 
             let mut descent = Cpu::new(input.goal(method), State::at_rest(map.clone()), Method::Exact);
             let (told, is) = (descent.objective().expect("sound"), value(&map));

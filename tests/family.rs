@@ -95,6 +95,10 @@ impl Given {
         f64::from(self.reference.offset[i]) - f64::from(self.reference.beta[i]) * self.delta2[[i, j]]
     }
 
+    fn floored(self, floor: f64) -> Given {
+        Given { reference: self.reference.with_floor(floor), ..self }
+    }
+
     /// What log p is made of.
     fn magnitude(&self, i: usize, j: usize) -> f64 {
         let of =
@@ -141,6 +145,8 @@ impl Oracle {
                 a.max(b) + (-(a - b).abs()).exp().ln_1p() - (2.0 * n as f64).ln()
             }
         });
+        let floor = given.map_or(f64::NEG_INFINITY, |given| f64::from(given.reference.floor));
+        let log_p = log_p.mapv(|log_p| log_p.max(floor));
         // What the exponent of q, and log p, are made of.
         let size = Array2::from_shape_fn((n, n), |(i, j)| {
             1.0 + z[[i, j]].abs() + log_z(i).abs() + given.map_or(0.0, |given| given.magnitude(i, j))
@@ -278,6 +284,7 @@ fn all_pairs_on_the_cpu_are_within_their_bound() {
                 delta: Dissimilarities::Matrix(given.delta2.clone()),
                 beta: given.reference.beta.mapv(f64::from),
                 offset: given.reference.offset.mapv(f64::from),
+                floor: f64::NEG_INFINITY,
             };
             let offsets = Reference::new(wide.delta.clone(), wide.beta.clone()).offset;
             let bound: Vec<f64> = (0..n).map(|i| 16.0 * U * (1.0 + given.magnitude(i, (i + 1) % n))).collect();
@@ -348,6 +355,29 @@ fn check_device(gpu: &Gpu, n: usize, map: &Array2<f64>, method: &Neighbour, give
         identical(&name, &without, &rows).expect("the same rows");
         identical(&name, flat(&push_without), flat(&push)).expect("the same pushes");
     }
+}
+
+#[test]
+fn a_floor_that_was_asked_for_is_kept() {
+    let (n, floor) = (150, 1e-5);
+    let map = data::random(n, 2, 56).mapv(|y| f64::from((3.0 * y) as f32));
+    let free = Given::new(n, true, Metric::Euclidean);
+    let floored = Given::new(n, true, Metric::Euclidean).floored(floor);
+    // It acts on some pairs and not on all.
+    let below = (0..n * n).filter(|at| at / n != at % n && free.log_p(at / n, at % n) < floor.ln()).count();
+    assert!(below > n && below < n * n / 2, "{below} pairs");
+    for method in members().filter(|method| method.lambda < 1.0) {
+        let oracle = Oracle::new(&map, &method, Some(&floored));
+        let (rows, push) = on_cpu(&narrow(&map), &method, Some(&floored.reference));
+        oracle.judges(&rows, flat(&push), DENSE).unwrap_or_else(|why| panic!("{method:?}: {why}"));
+        let (rows, push) = on_cpu(&narrow(&map), &method, Some(&free.reference));
+        assert!(oracle.judges(&rows, flat(&push), DENSE).is_err(), "{method:?}: without a floor is accepted");
+    }
+    on_each(Options::default(), |gpu| {
+        for method in members().filter(|method| method.lambda < 1.0) {
+            check_device(gpu, n, &map, &method, &floored, &mut [0.0; 2]);
+        }
+    });
 }
 
 #[test]
@@ -787,6 +817,56 @@ fn the_field_of_rows_is_within_one_percent() {
             }
         }
     }
+}
+
+#[test]
+fn the_field_of_rows_on_a_device_is_within_one_percent() {
+    on_each(Options::default(), |gpu| {
+        let n = 1200;
+        let maps = [(2, 1e-3), (2, 10.0), (2, 60.0), (2, 200.0), (3, 15.0)];
+        // Of a kernel with a parameter it is that which counts.
+        let kernels = [
+            (Similarity::Student(1.0), &maps[..]),
+            (Similarity::Gaussian, &maps),
+            (Similarity::Student(0.5), &maps[1..2]),
+        ];
+        for (kernel, maps) in kernels {
+            let method = Neighbour { kernel, normalization: Normalization::Row, lambda: 1.0 };
+            for &(dims, extent) in maps {
+                // Beside one far away, forces within a cluster that is a thousandth of a cell wide are nothing.
+                for &far in if extent < 0.1 { &[0][..] } else { &[0, 7] } {
+                    let points = scattered(n, dims, extent, far);
+                    let name = format!("{kernel:?} in {dims}-D, extent {extent}, {far} far away");
+                    let (rows, want) = on_cpu(&points.mapv(f64::from), &method, None);
+                    let (push, log_z, alone) =
+                        device::rows_gpu(gpu, points.view(), Resolution::STANDARD, kernel).expect("the map has a grid");
+                    let error = distance(flat(&push), flat(&want));
+                    assert!(error <= 0.01, "{name}: force error {error:.2e}, {alone} alone");
+                    assert!(
+                        !(distance(flat(&push.mapv(|y| 0.5 * y)), flat(&want)) <= 0.01),
+                        "{name}: half is accepted"
+                    );
+                    let want_log_z: Vec<f64> = rows.iter().map(|row| row.log_z).collect();
+                    let bounds: Vec<f64> = want_log_z.iter().map(|z| 0.02 + 1e-5 * z.abs()).collect();
+                    within(&name, &log_z, &want_log_z, &bounds).expect("log Z");
+                    // Who is alone is decided by Z, here below 1 and clear of it by the mesh's error.
+                    let surely = rows.iter().filter(|row| row.log_z < -0.02).count();
+                    let maybe = rows.iter().filter(|row| row.log_z < 0.02).count();
+                    assert!((surely..=maybe).contains(&alone), "{name}: {alone} alone of {surely} to {maybe}");
+                    let gaussian = kernel == Similarity::Gaussian;
+                    assert!(!gaussian || alone >= far, "{name}: {alone} alone");
+                    // Where all are, and nothing goes through the mesh, the rows are those of all pairs.
+                    assert!(alone < n || error <= 1e-5, "{name}: {error:.2e} of exact rows");
+                    // Charges all alike give another field.
+                    let other = lanes::exact(points.mapv(f64::from).view(), nearfield::kernel::Student);
+                    let z = other.weight.sum() / n as f64;
+                    let global = other.force.mapv(|f| f / z);
+                    let differs = !(distance(flat(&push), flat(&global)) <= 0.01);
+                    assert!(extent < 10.0 || differs, "{name}: global normalisation is accepted");
+                }
+            }
+        }
+    });
 }
 
 #[test]

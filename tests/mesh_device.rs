@@ -12,12 +12,12 @@ use nearfield::data::Affinities;
 use nearfield::engine::{self, Descent, Device, Schedule};
 use nearfield::field::mesh::Resolution;
 use nearfield::field::mesh::device::{self, MeshField, convolve};
-use nearfield::field::{FieldSums, Method, lanes};
+use nearfield::field::{FieldSums, Method, lanes, rows};
 use nearfield::gpu::{Buffer, Gpu, Options, Pace};
 use nearfield::kernel::{Similarity, Student};
 use nearfield::knn::{self, Metric};
 use nearfield::objective::loss::{cross, entropy};
-use nearfield::objective::{Goal, forward_kl};
+use nearfield::objective::{Goal, Neighbour, Normalization, forward_kl};
 use nearfield::optimizer::Phase;
 use nearfield::{Error, affinity, init};
 use rustfft::FftPlanner;
@@ -217,7 +217,8 @@ fn a_grid_follows_the_map() {
             };
             let small = cube(n, dims, 1.0);
             let map = gpu.upload_map("map", small.view()).expect("room");
-            let mut field = MeshField::new(gpu, &map, n, dims, Resolution::STANDARD, Similarity::TSNE).expect("a grid");
+            let mut field =
+                MeshField::new(gpu, &map, n, dims, Resolution::STANDARD, Similarity::TSNE, false).expect("a grid");
             let first = field.shape();
             assert_eq!(evaluate(gpu, &mut field, &map, 3).expect("sound"), 3);
             assert_eq!(field.shape(), first);
@@ -250,11 +251,11 @@ fn a_grid_follows_the_map() {
 
             for (bad, what) in [(f32::NAN, "finite"), (f32::NEG_INFINITY, "finite"), (1e6, "wide"), (3e38, "wide")] {
                 let mut field =
-                    MeshField::new(gpu, &map, n, dims, Resolution::STANDARD, Similarity::TSNE).expect("a grid");
+                    MeshField::new(gpu, &map, n, dims, Resolution::STANDARD, Similarity::TSNE, false).expect("a grid");
                 let mut points = small.clone();
                 points[[n / 2, dims - 1]] = bad;
                 let lone = gpu.upload_map("map", points.view()).expect("room");
-                let error = MeshField::new(gpu, &lone, n, dims, Resolution::STANDARD, Similarity::TSNE)
+                let error = MeshField::new(gpu, &lone, n, dims, Resolution::STANDARD, Similarity::TSNE, false)
                     .map(|_| ())
                     .expect_err("no grid");
                 assert!(matches!(&error, Error::Job(_)) && error.to_string().contains(what), "{bad}: {error}");
@@ -272,12 +273,12 @@ fn a_grid_follows_the_map() {
 fn a_map_beyond_the_longest_transform_gets_a_wider_spacing() {
     on_each(Options::default(), |gpu| {
         let map = gpu.upload_map("map", cube(2000, 2, 800.0).view()).expect("room");
-        let field = MeshField::new(gpu, &map, 2000, 2, Resolution::STANDARD, Similarity::TSNE).expect("a grid");
+        let field = MeshField::new(gpu, &map, 2000, 2, Resolution::STANDARD, Similarity::TSNE, false).expect("a grid");
         let fine = field.shape().expect("a grid").fine;
         assert!(fine.h > Resolution::STANDARD.spacing && fine.size[0] > 1800, "{fine:?}");
         let other = Resolution { order: 6, ..Resolution::STANDARD };
         assert!(matches!(
-            MeshField::new(gpu, &map, 2000, 2, other, Similarity::TSNE).map(|_| ()),
+            MeshField::new(gpu, &map, 2000, 2, other, Similarity::TSNE, false).map(|_| ()),
             Err(Error::Request(_))
         ));
     });
@@ -297,6 +298,14 @@ fn digits() -> Digits {
     let affinities = affinity::affinities(&neighbors, &Law::Perplexity(30.0)).expect("sound");
     let start = init::start(points.view(), &init::Start::Pca, 2, 0).expect("sound").points;
     Digits { affinities, start }
+}
+
+/// The mean over rows of the digits' Σ_j p_j|i log p_j|i.
+fn row_entropy() -> f64 {
+    let points = golden::digits();
+    let neighbors = knn::exact(points.view(), 90, Metric::Euclidean).expect("sound");
+    let p = affinity::calibrate(&neighbors, 30.0).p;
+    p.iter().map(|&p| if p > 0.0 { p * p.ln() } else { 0.0 }).sum::<f64>() / p.nrows() as f64
 }
 
 fn schedule(iterations: usize, trace_every: usize) -> Schedule {
@@ -345,29 +354,87 @@ fn the_digits_map_as_well_as_by_all_pairs() {
     });
 }
 
+/// SNE of the digits: rows of a Gaussian.
+fn sne(affinities: &Affinities<f32>) -> Goal<'_, f32> {
+    let method = Neighbour { kernel: Similarity::Gaussian, normalization: Normalization::Row, lambda: 1.0 };
+    Goal::Neighbour { method, affinities, reference: None, row_entropy: row_entropy() }
+}
+
+#[test]
+fn rows_map_as_well_as_by_all_pairs() {
+    on_each(Options::default(), |gpu| {
+        let Digits { affinities, start } = digits();
+        let goal = sne(&affinities);
+        let run = |method| {
+            let mut device = Device::new(gpu, goal, start.clone(), method).expect("sound");
+            let phases = schedule(ITERATIONS, ITERATIONS);
+            let outcome = engine::descend(&mut device, &phases, &mut |_| true).expect("sound");
+            let told = outcome.trace.last().expect("a reading").objective;
+            (outcome.embedding.points, told, device.account().expect("sound"))
+        };
+        let exact = |map: &Array2<f32>| {
+            let mut judge = Device::new(gpu, goal, map.clone(), Method::Exact).expect("sound");
+            judge.objective().expect("sound")
+        };
+        let (pairs, by_pairs, _) = run(Method::Exact);
+        let (map, by_mesh, account) = run(Method::Mesh(Resolution::STANDARD));
+        let judged = exact(&map);
+        assert!((exact(&pairs) - by_pairs).abs() <= 1e-6 * by_pairs, "the judge differs");
+        assert!((by_mesh - judged).abs() <= 1e-3 * judged, "told {by_mesh}, is {judged}");
+        assert!(judged <= 1.01 * by_pairs && judged > 1.0, "mesh {judged}, all pairs {by_pairs}");
+        assert!(account.force_error <= FORCE_ERROR && account.force_error > 0.0, "{account:?}");
+        assert!(account.grid.is_some() && account.kl == Some(by_mesh), "{account:?}");
+    });
+}
+
+#[test]
+fn a_list_that_is_too_short_grows() {
+    on_each(Options::default(), |gpu| {
+        // A lattice so wide that everybody is alone: more than the first list holds, at the second evaluation.
+        let n = 400;
+        let lattice = |wide: f32| Array2::from_shape_fn((n, 2), |(i, c)| wide * [i / 20, i % 20][c] as f32);
+        let put = |map: &Buffer<f32>, points: &Array2<f32>| {
+            let other = gpu.upload_map("map", points.view()).expect("room");
+            gpu.write(map, &gpu.read(&other, other.len()).expect("sound"));
+        };
+        let map = gpu.upload_map("map", lattice(0.2).view()).expect("room");
+        let mut field =
+            MeshField::new(gpu, &map, n, 2, Resolution::STANDARD, Similarity::Gaussian, true).expect("a grid");
+        assert_eq!(evaluate(gpu, &mut field, &map, 2).expect("sound"), 2);
+        assert!(field.alone() < rows::FIRST_CAPACITY, "{}", field.alone());
+        put(&map, &lattice(3.0));
+        // First the grid is too small, then the list, and nothing was done.
+        let done: Vec<usize> = (0..3).map(|_| evaluate(gpu, &mut field, &map, 2).expect("sound")).collect();
+        assert_eq!((done, field.alone()), (vec![0, 0, 2], n));
+    });
+}
+
 #[test]
 fn the_same_bytes_however_the_iterations_are_batched() {
     on_each(Options::default(), |gpu| {
         let Digits { affinities, start } = digits();
-        let phase = schedule(60, 60).phases[0];
-        let run = |batches: &[usize]| {
-            let mut device =
-                Device::new(gpu, Goal::tsne(&affinities), start.clone(), Method::Mesh(Resolution::STANDARD))
-                    .expect("sound");
-            for &batch in batches {
-                let mut left = batch;
-                while left > 0 {
-                    left -= device.step(&phase, left).expect("sound");
-                }
-            }
-            device.embedding().expect("sound").points.into_raw_vec_and_offset().0
-        };
-        let first = run(&[80]);
-        identical("again", &run(&[80]), &first).expect("same");
-        identical("one by one", &run(&[1; 80]), &first).expect("same");
-        identical("in sevens", &run(&[7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 3]), &first).expect("same");
-        assert!(identical("one fewer", &run(&[79]), &first).is_err());
-        // Through several grids: the map has grown a thousandfold.
-        assert!(first.iter().fold(0.0_f32, |most, y| most.max(y.abs())) > 0.5);
+        same_bytes(gpu, Goal::tsne(&affinities), &start);
+        same_bytes(gpu, sne(&affinities), &start);
     });
+}
+
+fn same_bytes(gpu: &Gpu, goal: Goal<f32>, start: &Array2<f32>) {
+    let phase = schedule(60, 60).phases[0];
+    let run = |batches: &[usize]| {
+        let mut device = Device::new(gpu, goal, start.clone(), Method::Mesh(Resolution::STANDARD)).expect("sound");
+        for &batch in batches {
+            let mut left = batch;
+            while left > 0 {
+                left -= device.step(&phase, left).expect("sound");
+            }
+        }
+        device.embedding().expect("sound").points.into_raw_vec_and_offset().0
+    };
+    let first = run(&[80]);
+    identical("again", &run(&[80]), &first).expect("same");
+    identical("one by one", &run(&[1; 80]), &first).expect("same");
+    identical("in sevens", &run(&[7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 3]), &first).expect("same");
+    assert!(identical("one fewer", &run(&[79]), &first).is_err());
+    // Through several grids: the map has grown a thousandfold.
+    assert!(first.iter().fold(0.0_f32, |most, y| most.max(y.abs())) > 0.5);
 }

@@ -15,6 +15,8 @@ struct DenseStage {
 
 // Whether log p is asked for: a constant of the pipeline, as `stored` is.
 override reverse: bool = false;
+// Least log p; the most negative number where none was asked for.
+override floor_of_log_p: f32 = -3.4e38;
 
 @group(0) @binding(0) var<uniform> params: TileParams;
 @group(0) @binding(1) var<uniform> stage: DenseStage;
@@ -35,11 +37,11 @@ fn log_p(i: u32, j: u32, width_i: vec2f, width_j: vec2f) -> vec2f {
     let delta2 = dissimilarity(i, j);
     let both = vec2f(width_i.y - width_i.x * delta2, width_j.y - width_j.x * delta2);
     if (params.by_rows == 1u) {
-        return both;
+        return max(both, vec2f(floor_of_log_p));
     }
     let most = max(both.x, both.y);
     let joint = most + log(1.0 + exp(min(both.x, both.y) - most)) - log(2.0 * f32(params.n));
-    return vec2f(joint);
+    return max(vec2f(joint), vec2f(floor_of_log_p));
 }
 
 // Two sums of exponentials under their common maximum.

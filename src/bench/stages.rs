@@ -84,8 +84,15 @@ pub fn components(stand: &Stand) -> usize {
     stand.plan.pca.unwrap_or(COMPONENTS.min(columns).min(n))
 }
 
-/// The stage on a backend, whose plan this is; `None` where the backend has no such stage: devices leave some to the CPU, and the distance family
-/// has no affinities.
+/// Whether a backend, whose plan this is, has the stage: devices leave some to the CPU, and beside a software adapter the CPU searches
+/// lists.
+pub fn is_served(stage: Stage, plan: &Plan, gpu: Option<&Gpu>) -> bool {
+    let Some(gpu) = gpu else { return true };
+    let searches_lists = stage == Stage::Knn && matches!(plan.search, Search::Inverted(_));
+    !stage.is_hosts() && !(searches_lists && gpu.adapter().is_software())
+}
+
+/// The stage on a backend, whose plan this is; `None` where the backend has no such stage ([`is_served`]); the distance family has no affinities.
 ///
 /// # Errors
 /// Any fault of the device, and those of the stages before.
@@ -95,7 +102,7 @@ pub fn stint<'a>(
     plan: &Plan,
     gpu: Option<&'a Gpu>,
 ) -> Result<Option<Box<dyn Stint + 'a>>> {
-    if stage.is_hosts() && gpu.is_some() {
+    if !is_served(stage, plan, gpu) {
         return Ok(None);
     }
     let needs_affinities =
@@ -133,10 +140,6 @@ pub fn stint<'a>(
         }
         Stage::Knn => {
             let (points, search, seed, k) = (stand.searched()?, plan.search, plan.seed, plan.neighbors);
-            // Beside a software adapter the CPU searches lists.
-            if gpu.is_some_and(|gpu| gpu.adapter().is_software()) && matches!(search, Search::Inverted(_)) {
-                return Ok(None);
-            }
             let missed = match search {
                 Search::Exact => 0.0,
                 Search::Inverted(recall) => 1.0 - recall.wish + 0.02,

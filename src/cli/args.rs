@@ -127,6 +127,10 @@ pub struct Embed {
     #[arg(long, value_name = "LAMBDA", value_parser = parse_number, help_heading = OBJECTIVE)]
     pub lambda: Option<f64>,
 
+    /// Least p that the reverse divergence is given; none unless asked for, as p is computed in logarithms.
+    #[arg(long, value_name = "P", value_parser = parse_number, help_heading = OBJECTIVE)]
+    pub p_floor: Option<f64>,
+
     /// Exponent r of the weights δ^-r in the stress [default: 0 for mds, 1 for sammon].
     #[arg(long, value_name = "R", value_parser = parse_number, help_heading = OBJECTIVE)]
     pub stress_exponent: Option<f64>,
@@ -512,6 +516,7 @@ impl Embed {
                 NormalizationChoice::Row => Normalization::Row,
             }),
             lambda: self.lambda,
+            p_floor: self.p_floor,
             stress_exponent: self.stress_exponent,
             dims: self.dims,
             metric: self.metric.metric(),

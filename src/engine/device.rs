@@ -17,7 +17,7 @@ use crate::objective::{Goal, Neighbour, Normalization};
 use crate::optimizer::Phase;
 use crate::optimizer::step::{State, StepPass};
 use crate::{Error, Result};
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView1};
 use std::time::Instant;
 
 /// What an edge costs, in pairs of the exact field: it is gathered from memory where a pair comes from workgroup memory.
@@ -41,7 +41,8 @@ impl Field {
                 Field::Distances(Box::new(DistancesPass::new(gpu, dims, delta, method)?))
             }
             (Goal::Neighbour { method, .. }, Method::Mesh(resolution)) => {
-                Field::Mesh(Box::new(MeshField::new(gpu, points, n, dims, resolution, method.kernel)?))
+                let by_rows = method.normalization == Normalization::Row;
+                Field::Mesh(Box::new(MeshField::new(gpu, points, n, dims, resolution, method.kernel, by_rows)?))
             }
             (Goal::Neighbour { method, .. }, _) if method.is_plain() => Field::Exact(ExactField::new(gpu, n)?),
             (Goal::Neighbour { method, reference, .. }, _) => {
@@ -250,6 +251,10 @@ impl<'a> Device<'a> {
                 };
                 (mean(|row| row.log_z), mean(|row| row.reverse))
             }
+            Field::Mesh(field) if let Some(log_z) = field.log_z() => {
+                let rows = self.gpu.read(log_z, self.n)?;
+                (rows.iter().map(|&log_z| f64::from(log_z)).sum::<f64>() / self.n as f64, 0.0)
+            }
             _ => (f64::from(self.total.read(self.gpu)?.z).ln(), 0.0),
         };
         let cross = self.attraction.as_ref().map_or(Ok(0.0), |attraction| attraction.loss.cross(self.gpu))?;
@@ -375,17 +380,25 @@ impl Descent for Device<'_> {
 
     fn account(&mut self) -> Result<Account> {
         let (_, kl) = self.losses()?;
-        let (Some((size, spacing)), Some(attraction)) = (self.field.grid(), &self.attraction) else {
+        let (Some((size, spacing)), Some(attraction), Field::Mesh(field)) =
+            (self.field.grid(), &self.attraction, &self.field)
+        else {
             return Ok(Account { kl, ..Account::exact() });
         };
+        let log_z = field.log_z().map(|log_z| self.gpu.read(log_z, self.n)).transpose()?;
         let sums = self.gpu.read(self.field.sums().0, self.n)?;
         let force = Array2::from_shape_fn((self.n, self.dims), |(i, c)| sums[i][c]);
         let points = self.gpu.read_map(&self.points, self.dims)?;
         Ok(Account {
             grid: Some(size.into_iter().filter(|&side| side > 1).collect()),
             spacing: Some(spacing),
-            force_error: force_error(points.view(), force.view(), attraction.method.kernel, None),
-            isolated: 0,
+            force_error: force_error(
+                points.view(),
+                force.view(),
+                attraction.method.kernel,
+                log_z.as_deref().map(ArrayView1::from),
+            ),
+            isolated: field.alone(),
             kl,
         })
     }

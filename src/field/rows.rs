@@ -8,10 +8,15 @@
 //! Two fields at the same points: of unit charges, and of charges 1/Z. Points of which Z_i is small, far from all others, would
 //! make large charges of the mesh's errors, which then spoil the whole map; those below 1 are taken out and their rows
 //! computed exactly, by the log-sum-exp, O(N) each. They are few.
+//!
+//! Under the CPU's stands the host side of the twin, `shaders/field/rows.wgsl`; the two fields themselves are those of
+//! [`super::mesh::device`], the second with charges in units of the fixed point that the device finds from their sum.
 
 use super::mesh::{Mesh, MeshError};
-use crate::kernel::Kernel;
+use crate::gpu::{Bindable, Buffer, Call, Gpu};
+use crate::kernel::{Kernel, Similarity, kernel_shaders};
 use crate::real::Real;
+use crate::{Result, params};
 use ndarray::{Array1, ArrayView2, Zip};
 use rayon::prelude::*;
 
@@ -47,7 +52,7 @@ impl<T: Real> RowField<T> {
         points: ArrayView2<T>,
         kernel: K,
         push: &mut [T],
-    ) -> Result<(), MeshError> {
+    ) -> std::result::Result<(), MeshError> {
         match points.ncols() {
             2 => self.in_dims::<K, 2>(points, kernel, push),
             _ => self.in_dims::<K, 3>(points, kernel, push),
@@ -59,7 +64,7 @@ impl<T: Real> RowField<T> {
         points: ArrayView2<T>,
         kernel: K,
         push: &mut [T],
-    ) -> Result<(), MeshError> {
+    ) -> std::result::Result<(), MeshError> {
         let n = points.nrows();
         let (zero, one, half) = (T::of(0.0), T::of(1.0), T::of(0.5));
         let flat = points.as_slice().expect("matrices are made in standard layout");
@@ -151,4 +156,143 @@ fn log_sum<T: Real, K: Kernel<T>, const D: usize>(map: &[[T; D]], i: usize, kern
     };
     let most = scores().fold(-T::LARGEST, T::larger);
     most + scores().map(|z| (z - most).exponential()).sum::<T>().log()
+}
+
+params! {
+    /// The uniform of `field/rows.wgsl`.
+    pub struct RowsParams {
+        /// Points.
+        pub n: u32,
+        /// Points of a block, a multiple of a workgroup.
+        pub share: u32,
+        /// Blocks.
+        pub blocks: u32,
+        /// Points that the list holds.
+        pub capacity: u32,
+        /// First of the list in this dispatch.
+        pub first: u32,
+        /// One after the last.
+        pub end: u32,
+        /// Units of the fixed point that one node of the grid holds of all charges.
+        pub most: f32,
+        /// Degrees of freedom of Student's kernel.
+        pub alpha: f32,
+    }
+}
+
+/// For every kernel in 2 and in 3 dimensions.
+pub const SHADERS: [[crate::gpu::Shader; 2]; 3] = kernel_shaders!(RowsParams, [], "field/rows.wgsl");
+
+/// Invocations a workgroup, as in the shader, and the most blocks.
+const GROUP: usize = 256;
+
+/// Pairs of a dispatch at most, where a point makes N: some 50 ms of a software adapter.
+const SLICE_PAIRS: usize = 10_000_000;
+
+/// Points that the first list holds. A list that is too short halts the device, and the host makes a longer one.
+pub const FIRST_CAPACITY: usize = 128;
+
+/// What stands on the device between the field of unit charges and that of charges 1/Z, and after it.
+pub struct RowsPass {
+    /// `[N]` 1/Z; 0 of the points whose rows are computed exactly.
+    pub charges: Buffer<f32>,
+    /// `[N]` log Z.
+    pub log_z: Buffer<f32>,
+    /// Points whose rows can be computed exactly.
+    pub capacity: usize,
+    before: Vec<(&'static str, Call, usize)>,
+    after: Vec<(&'static str, Call, usize)>,
+    // Held so that their bytes are counted as long as the calls use them.
+    _lists: (Buffer<u32>, Buffer<[f32; 2]>),
+}
+
+/// What it reads and writes.
+pub struct Ends<'a> {
+    /// `Frame` of `field/mesh/device/frame.wgsl`.
+    pub frame: &'a Buffer<u32>,
+    /// `[N]` map.
+    pub points: &'a Buffer<f32>,
+    /// `[N]` force and Z; in the end push and 1.
+    pub sums: &'a Buffer<[f32; 4]>,
+}
+
+impl RowsPass {
+    /// For `n` points, of which `capacity` may have to be computed exactly; `most`: units of the fixed point that one node of the
+    /// grid holds.
+    ///
+    /// # Errors
+    /// Any fault of the device.
+    pub fn new(
+        gpu: &Gpu,
+        (n, dims): (usize, usize),
+        kernel: Similarity,
+        capacity: usize,
+        most: f64,
+        ends: &Ends,
+    ) -> Result<RowsPass> {
+        let capacity = capacity.min(n);
+        let share = n.div_ceil(GROUP).next_multiple_of(GROUP);
+        let blocks = n.div_ceil(share);
+        let charges = gpu.zeros::<f32>("charges of rows", n)?;
+        let log_z = gpu.zeros::<f32>("normalisers of rows", n)?;
+        let alone = gpu.zeros::<u32>("points alone", capacity)?;
+        let of_blocks = gpu.zeros::<[f32; 2]>("blocks of rows", blocks)?;
+        let shader = &SHADERS[kernel.number()][dims - 2];
+        let call = |entry: &'static str, slice: std::ops::Range<usize>, groups: usize| {
+            let params = RowsParams {
+                n: n as u32,
+                share: share as u32,
+                blocks: blocks as u32,
+                capacity: capacity as u32,
+                first: slice.start as u32,
+                end: slice.end as u32,
+                most: most as f32,
+                alpha: kernel.alpha() as f32,
+            };
+            let uniform = gpu.uniform("rows params", &params)?;
+            let bound = |names: &[&str]| {
+                let all: [(&str, &dyn Bindable); 8] = [
+                    ("params", &uniform),
+                    ("frame", ends.frame),
+                    ("points", ends.points),
+                    ("sums", ends.sums),
+                    ("row_charges", &charges),
+                    ("log_z", &log_z),
+                    ("alone", &alone),
+                    ("blocks", &of_blocks),
+                ];
+                let named: Vec<_> = all.into_iter().filter(|(name, _)| names.contains(name)).collect();
+                gpu.kernel(shader, entry)?.bind(gpu, &named)
+            };
+            let call = bound(match entry {
+                "weigh" => &["params", "sums", "blocks"],
+                "tally" => &["params", "frame", "blocks"],
+                "list" => &["params", "sums", "row_charges", "log_z", "alone", "blocks"],
+                "normalize" => &["params", "frame", "points", "log_z", "alone"],
+                "push_others" => &["params", "frame", "points", "sums", "row_charges", "log_z", "alone"],
+                _ => &["params", "frame", "points", "sums", "log_z", "alone"],
+            })?;
+            Ok((entry, call, groups))
+        };
+        let mut before = vec![call("weigh", 0..0, blocks)?, call("tally", 0..0, 1)?, call("list", 0..0, blocks)?];
+        let mut after = Vec::new();
+        let slice = (SLICE_PAIRS / n).max(16);
+        for first in (0..capacity).step_by(slice) {
+            let slice = first..(first + slice).min(capacity);
+            before.push(call("normalize", slice.clone(), slice.len())?);
+            after.push(call("push_others", slice.clone(), n.div_ceil(64))?);
+            after.push(call("push_alone", slice.clone(), slice.len())?);
+        }
+        Ok(RowsPass { charges, log_z, capacity, before, after, _lists: (alone, of_blocks) })
+    }
+
+    /// Between the field of unit charges and that of charges 1/Z.
+    pub fn before(&self) -> impl Iterator<Item = (&'static str, &Call, usize)> {
+        self.before.iter().map(|(name, call, groups)| (*name, call, *groups))
+    }
+
+    /// After both.
+    pub fn after(&self) -> impl Iterator<Item = (&'static str, &Call, usize)> {
+        self.after.iter().map(|(name, call, groups)| (*name, call, *groups))
+    }
 }

@@ -16,8 +16,9 @@
 //! ```
 //!
 //! The part in p is λ times the attraction along the edges. log p_j|i = o_i − β_i δ²_ij is finite where p underflows, and needs no
-//! floor; under global normalisation log p_ij = log(p_j|i + p_i|j) − log 2N, the sum formed in logarithms. O(N²) time; δ² as
-//! in [`Dissimilarities`].
+//! floor; under global normalisation log p_ij = log(p_j|i + p_i|j) − log 2N, the sum formed in logarithms. A floor that was asked
+//! for replaces every smaller p of the reverse divergence, and p is not normalised again. O(N²) time; δ² as in
+//! [`Dissimilarities`].
 
 use super::dissimilarity::Dissimilarities;
 use super::tiles::{TileParams, Tiles};
@@ -38,6 +39,8 @@ pub struct Reference<T> {
     pub beta: Array1<T>,
     /// `[N]` −log Σ_j exp(−β_i δ²_ij).
     pub offset: Array1<T>,
+    /// Least log p that the reverse divergence is given; −∞ for none.
+    pub floor: T,
 }
 
 /// Normaliser and reverse divergence of a row; under global normalisation those of all pairs, in every row.
@@ -76,7 +79,12 @@ impl<T: Real> Reference<T> {
                 },
             )
             .collect();
-        Reference { delta, beta, offset: Array1::from_vec(offsets) }
+        Reference { delta, beta, offset: Array1::from_vec(offsets), floor: T::of(f64::NEG_INFINITY) }
+    }
+
+    /// The same where no p is below `floor`, a probability.
+    pub fn with_floor(self, floor: f64) -> Self {
+        Reference { floor: T::of(floor.ln()), ..self }
     }
 }
 
@@ -129,6 +137,10 @@ impl<T: Real, const D: usize> Pairs<T, D> {
                 let (low, high) = (a.smaller(b), a.larger(b));
                 self.out[j] = high + (low - high).fast_exponential().fast_log_1p() - log_2n;
             }
+        }
+        for j in 0..length {
+            self.out[j] = self.out[j].larger(reference.floor);
+            self.back[j] = self.back[j].larger(reference.floor);
         }
     }
 }
@@ -353,7 +365,8 @@ pub struct DensePass {
     shader: &'static Shader,
     params: TileParams,
     tiles: Tiles,
-    has_reference: bool,
+    /// Least log p.
+    floor: Option<f32>,
     stage: Buffer<DenseStage>,
     widths: Buffer<[f32; 2]>,
     partial: Buffer<[f32; 4]>,
@@ -398,7 +411,7 @@ impl DensePass {
             by_rows,
             shader: &SHADERS[method.kernel.number()][dims - 2],
             params: TileParams { by_rows: u32::from(by_rows), alpha: method.kernel.alpha() as f32, ..tiles.template() },
-            has_reference: reference.is_some(),
+            floor: reference.map(|reference| reference.floor),
             stage: gpu.uniform("dense stage", &DenseStage { lambda: 1.0 })?,
             widths: gpu.upload("widths", &widths)?,
             partial: gpu.zeros("partial normalizers", tiles.segments() * n)?,
@@ -427,14 +440,17 @@ impl DensePass {
     pub fn split(&mut self, gpu: &Gpu, points: &Buffer<f32>, pairs: f64) -> Result<()> {
         let rows = (pairs / self.tiles.cost() / self.n as f64) as usize;
         self.passes[0] = Some(self.passes(gpu, points, rows.max(1), false)?);
-        if self.has_reference {
+        if self.floor.is_some() {
             self.passes[1] = Some(self.passes(gpu, points, rows.max(1), true)?);
         }
         Ok(())
     }
 
     fn passes(&self, gpu: &Gpu, points: &Buffer<f32>, rows: usize, reverse: bool) -> Result<Passes> {
-        let constants = [&self.tiles.constants()[..], &[("reverse", f64::from(u8::from(reverse)))]].concat();
+        // Shaders know no infinity.
+        let floor = f64::from(self.floor.map_or(-f32::MAX, |floor| floor.max(-f32::MAX)));
+        let of_p = [("reverse", f64::from(u8::from(reverse))), ("floor_of_log_p", floor)];
+        let constants = [&self.tiles.constants()[..], &of_p].concat();
         let kernel = |entry| gpu.kernel_with(self.shader, entry, &constants);
         let (stage, widths): (&dyn Bindable, &dyn Bindable) = (&self.stage, &self.widths);
         let common = [("widths", widths), ("points", points as &dyn Bindable)];
@@ -456,7 +472,7 @@ impl DensePass {
 
     /// Sets λ for the batches recorded and submitted from now on; log p is formed where it is less than 1.
     pub fn set(&mut self, gpu: &Gpu, lambda: f64) {
-        self.mixed = lambda < 1.0 && self.has_reference;
+        self.mixed = lambda < 1.0 && self.floor.is_some();
         gpu.write(&self.stage, &[DenseStage { lambda: lambda as f32 }]);
     }
 

@@ -5,6 +5,8 @@
 //            their order, so the same map gives the same bytes
 //   gather   phi_i = sum of w(node) potential(node), less what the point feels of itself, plus the constant part;
 //            force_i = -1/2 grad phi, by the derivative of w
+//   spread_charges, gather_charges   the same for charges 1/Z (field/rows.wgsl), whose unit of the fixed point the device
+//            chose; what is gathered joins the force of the unit charges: push_i = (force_i / Z_i + force of 1/Z) / 2
 //
 // A wide map stands on a coarse grid as well, which carries the far part of the kernel (src/field/mesh/mod.rs); both lie
 // one after the other in the same buffers. One invocation a point. Cost: 4^d atomic additions, 4^d reads a grid. The own
@@ -38,6 +40,8 @@ struct Frame {
     wild: u32,
     low: vec4f,
     high: vec4f,
+    alone: u32,
+    units: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: TransferParams;
@@ -46,7 +50,8 @@ struct Frame {
 @group(0) @binding(3) var<storage, read_write> charges: array<atomic<u32>>;   // fine, coarse; fixed point
 @group(0) @binding(4) var<storage, read> potential: array<f32>;               // fine, coarse
 @group(0) @binding(5) var<storage, read> own: array<vec4f>;                   // [4 MIDDLE] coefficients, fast axis across
-@group(0) @binding(6) var<storage, read_write> sums: array<vec4f>;            // [N] force, weight
+@group(0) @binding(6) var<storage, read_write> sums: array<vec4f>;            // [N] force, weight; then push, 1
+@group(0) @binding(7) var<storage, read> row_charges: array<f32>;             // [N] 1/Z, or 0
 
 struct Grid {
     per_unit: f32,
@@ -78,10 +83,11 @@ fn place_on(grid: Grid, point: Point) -> Place {
     return Place(grid.first + cell.x * grid.plane + cell.y * grid.line + cell.z, v - vec3f(cell));
 }
 
-fn spread_on(grid: Grid, at: Place) {
+// `units_of_charge`: how many of the fixed point the point's charge is.
+fn spread_on(grid: Grid, at: Place, units_of_charge: f32) {
     let slow = spline_weights(at.f.x);
     let middle = middle_of(spline_weights(at.f.y));
-    let fast = params.scale * spline_weights(at.f.z);
+    let fast = units_of_charge * spline_weights(at.f.z);
     for (var a = 0u; a < ORDER; a++) {
         for (var b = 0u; b < MIDDLE; b++) {
             let node = at.node + a * grid.plane + b * grid.line;
@@ -91,6 +97,19 @@ fn spread_on(grid: Grid, at: Place) {
             atomicAdd(&charges[node + 2u], units.z);
             atomicAdd(&charges[node + 3u], units.w);
         }
+    }
+}
+
+fn spread_point(i: u32, units_of_charge: f32) {
+    let point = load_point(points[i]);
+    let at = place_on(fine_grid(), point);
+    if (any(at.f > vec3f(1.0)) || any(at.f < vec3f())) {
+        // The frame was found to hold all points, so this is a mistake of ours: the host looks at the count.
+        atomicAdd(&frame.strays, 1u);
+    }
+    spread_on(fine_grid(), at, units_of_charge);
+    if (params.grids > 1u) {
+        spread_on(coarse_grid(), place_on(coarse_grid(), point), units_of_charge);
     }
 }
 
@@ -104,16 +123,20 @@ fn spread(
     if (i >= params.n || frame.halted != 0u) {
         return;
     }
-    let point = load_point(points[i]);
-    let at = place_on(fine_grid(), point);
-    if (any(at.f > vec3f(1.0)) || any(at.f < vec3f())) {
-        // The frame was found to hold all points, so this is a mistake of ours: the host looks at the count.
-        atomicAdd(&frame.strays, 1u);
+    spread_point(i, params.scale);
+}
+
+@compute @workgroup_size(64)
+fn spread_charges(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = group_index(group, groups) * 64u + lane;
+    if (i >= params.n || frame.halted != 0u) {
+        return;
     }
-    spread_on(fine_grid(), at);
-    if (params.grids > 1u) {
-        spread_on(coarse_grid(), place_on(coarse_grid(), point));
-    }
+    spread_point(i, row_charges[i] * frame.units);
 }
 
 // The potential of a grid at a place, and its slope along each axis in units of the map.
@@ -172,6 +195,18 @@ fn own_share(f: vec3f) -> vec4f {
     return vec4f(params.fine_per_unit * (0.5 - f) * slope, dot(along, fast));
 }
 
+// The potential that point i feels of the others, and its slope along each axis; its own charge, and what the grids'
+// potentials are to be multiplied by.
+fn felt_at(i: u32, charge: f32, scale: f32) -> vec4f {
+    let point = load_point(points[i]);
+    let at = place_on(fine_grid(), point);
+    var potential = potential_on(fine_grid(), at);
+    if (params.grids > 1u) {
+        potential += potential_on(coarse_grid(), place_on(coarse_grid(), point));
+    }
+    return scale * potential - charge * own_share(at.f);
+}
+
 @compute @workgroup_size(64)
 fn gather(
     @builtin(workgroup_id) group: vec3u,
@@ -187,11 +222,28 @@ fn gather(
         sums[i] = vec4f();
         return;
     }
-    let point = load_point(points[i]);
-    let at = place_on(fine_grid(), point);
-    var felt = potential_on(fine_grid(), at) - own_share(at.f);
-    if (params.grids > 1u) {
-        felt += potential_on(coarse_grid(), place_on(coarse_grid(), point));
-    }
+    let felt = felt_at(i, 1.0, 1.0);
     sums[i] = with_fourth(-0.5 * from_axes(felt.xyz), felt.w + params.constant);
+}
+
+@compute @workgroup_size(64)
+fn gather_charges(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = group_index(group, groups) * 64u + lane;
+    if (i >= params.n) {
+        return;
+    }
+    if (frame.halted != 0u) {
+        sums[i] = vec4f();
+        return;
+    }
+    let charge = row_charges[i];
+    // The convolution took the units to be params.scale a charge. Without charges there are no units.
+    let felt = felt_at(i, charge, select(0.0, params.scale / frame.units, frame.units > 0.0));
+    let push = 0.5 * (charge * point_of(sums[i]) - 0.5 * from_axes(felt.xyz));
+    // Weights of 1: N / Z is then 1 for the step, which takes the push as it is.
+    sums[i] = with_fourth(push, 1.0);
 }

@@ -239,7 +239,7 @@ impl Pass {
 /// Any fault of the device; [`Error::Job`] for a length without radices.
 pub fn transform_gpu(gpu: &Gpu, lines: &[[f32; 2]], n: usize, back: bool) -> Result<Vec<[f32; 2]>> {
     let count = lines.len() / n;
-    let frame = gpu.zeros::<u32>("frame", 12)?;
+    let frame = gpu.zeros::<u32>("frame", super::frame::WORDS)?;
     let entry = if back { "lines_inverse" } else { "lines_forward" };
     let ends = Ends {
         frame: &frame,

@@ -38,6 +38,9 @@ const GROUP: usize = 256;
 /// Points that a lane looks at before lanes are reduced.
 const POINTS_A_LANE: usize = 8;
 
+/// Words of `Frame`, the longest that a shader declares.
+pub const WORDS: usize = 16;
+
 /// What the device knows of the map and its grid; in the shaders `Frame`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Status {
@@ -53,6 +56,8 @@ pub struct Status {
     pub low: [f32; 3],
     /// The upper ones.
     pub high: [f32; 3],
+    /// Points whose rows are computed exactly, where rows are normalised.
+    pub alone: u32,
 }
 
 impl Status {
@@ -72,7 +77,8 @@ pub struct FramePass {
     params: Buffer<FrameParams>,
     n: usize,
     boxes: usize,
-    /// `[12]` `Frame`: halted, evaluations, strays, wild, lower corner, upper corner.
+    /// `[16]` `Frame`: halted, evaluations, strays, wild, lower corner, upper corner; of `field/rows.wgsl`: points alone, units of the
+    /// fixed point.
     pub frame: Buffer<u32>,
     corners: Call,
     settle: Call,
@@ -87,7 +93,7 @@ impl FramePass {
         let boxes = n.div_ceil(POINTS_A_LANE * GROUP).clamp(1, GROUP);
         let unset = FrameParams { cells: [-1.0; 4], n: n as u32, boxes: boxes as u32, least: 0.0, per_unit: 0.0 };
         let params = gpu.uniform("frame params", &unset)?;
-        let frame = gpu.zeros::<u32>("frame", 12)?;
+        let frame = gpu.zeros::<u32>("frame", WORDS)?;
         let reduced = gpu.zeros::<[f32; 4]>("boxes", 2 * boxes)?;
         let shader = &SHADERS[dims - 2];
         let corners = gpu
@@ -116,7 +122,7 @@ impl FramePass {
     /// # Errors
     /// Any fault of the device.
     pub fn read(&self, gpu: &Gpu) -> Result<Status> {
-        let frame = gpu.read(&self.frame, 12)?;
+        let frame = gpu.read(&self.frame, WORDS)?;
         let corner = |first: usize| std::array::from_fn(|d| f32::from_bits(frame[first + d]));
         Ok(Status {
             halted: frame[0] != 0,
@@ -125,6 +131,7 @@ impl FramePass {
             wild: frame[3] != 0,
             low: corner(4),
             high: corner(8),
+            alone: frame[12],
         })
     }
 }

@@ -1,5 +1,5 @@
-//! The mesh field of unit charges for a map that lies on a device: the mathematics of [`super`], for any kernel under global
-//! normalisation.
+//! The mesh field for a map that lies on a device: the mathematics of [`super`], for any kernel; where q sums to 1 over each row,
+//! that of [`crate::field::rows`], which goes twice through the same grids.
 //!
 //! An iteration is seven dispatches: two reductions that find where the map stands ([`frame`]), one that spreads the
 //! charges ([`transfer`]), three that convolve them, or five in space ([`convolve`]), and one that gathers force and weight.
@@ -21,6 +21,7 @@ pub mod transfer;
 use super::profile::{Profile, profile};
 use super::{NEAR_END, Resolution, SPLIT_RATE, spectrum};
 use crate::field::FieldSums;
+use crate::field::rows::{self, RowsPass};
 use crate::field::total::{TotalPass, Totals};
 use crate::gpu::{Batch, Buffer, Call, Gpu, Pace};
 use crate::kernel::Similarity;
@@ -56,6 +57,9 @@ pub const FINE: Resolution = Resolution { order: transfer::ORDER, spacing: 0.15 
 /// on an old laptop should reach.
 pub const SLOWEST: f64 = 5e7;
 
+/// What a pair of a point alone costs, in additions and multiplications: a row goes through its pairs three times.
+const ALONE_PAIR: f64 = 30.0;
+
 /// A coarse grid is as many times as coarse.
 const COARSE: f64 = 4.0;
 
@@ -87,9 +91,10 @@ pub struct MeshField {
     dims: usize,
     kernel: Similarity,
     spacing: f64,
-    /// `[N]` force and weight.
+    /// `[N]` force and weight; under row normalisation push and 1.
     pub sums: Buffer<[f32; 4]>,
     frame: FramePass,
+    rows: Option<RowsPass>,
     standing: Option<Standing>,
     last: Status,
     /// Growth of the longest side, per iteration, when the host last looked.
@@ -97,7 +102,7 @@ pub struct MeshField {
 }
 
 impl MeshField {
-    /// For the map `[n, dims]` in `points`, on a grid that fits it as it is now.
+    /// For the map `[n, dims]` in `points`, on a grid that fits it as it is now; `by_rows`: where q sums to 1 over each row.
     ///
     /// # Errors
     /// Any fault of the device; [`Error::Request`] for another order than 4; [`Error::Job`] for a map that no grid holds.
@@ -108,6 +113,7 @@ impl MeshField {
         dims: usize,
         resolution: Resolution,
         kernel: Similarity,
+        by_rows: bool,
     ) -> Result<MeshField> {
         if resolution.order != transfer::ORDER {
             return Err(Error::request(
@@ -125,8 +131,11 @@ impl MeshField {
         }
         batch.submit();
         let last = frame.read(gpu)?;
-        let mut field =
-            MeshField { n, dims, kernel, spacing: resolution.spacing, sums, frame, standing: None, last, growth: 1.0 };
+        let (spacing, standing, growth) = (resolution.spacing, None, 1.0);
+        let mut field = MeshField { n, dims, kernel, spacing, sums, frame, rows: None, standing, last, growth };
+        if by_rows {
+            field.list(gpu, points, rows::FIRST_CAPACITY)?;
+        }
         field.fit(gpu, points)?;
         Ok(field)
     }
@@ -139,10 +148,24 @@ impl MeshField {
     /// What one evaluation costs, in additions and multiplications.
     pub fn work(&self) -> f64 {
         let touched = (self.n * transfer::ORDER.pow(self.dims as u32)) as f64;
-        self.shape().map_or(0.0, |Shape { fine, coarse, .. }| match coarse {
+        let once = self.shape().map_or(0.0, |Shape { fine, coarse, .. }| match coarse {
             None => touched + fine.work(),
             Some(coarse) => 2.0 * touched + fine.work() + coarse.work(),
-        })
+        });
+        match &self.rows {
+            None => once,
+            Some(_) => 2.0 * once + ALONE_PAIR * f64::from(self.last.alone) * self.n as f64,
+        }
+    }
+
+    /// `[N]` log Z of the map last evaluated, where rows are normalised.
+    pub fn log_z(&self) -> Option<&Buffer<f32>> {
+        self.rows.as_ref().map(|rows| &rows.log_z)
+    }
+
+    /// Points whose rows were computed exactly when the host last looked.
+    pub fn alone(&self) -> usize {
+        self.last.alone as usize
     }
 
     /// Iterations after which the map is expected to have outgrown its grid: more in a batch would do nothing. It decides
@@ -161,6 +184,13 @@ impl MeshField {
             passes.push(standing.transfer.spread());
             passes.extend(standing.convolutions.iter().flat_map(Convolution::passes));
             passes.push(standing.transfer.gather());
+            if let (Some(rows), Some([spread, gather])) = (&self.rows, standing.transfer.charged()) {
+                passes.extend(rows.before());
+                passes.push(spread);
+                passes.extend(standing.convolutions.iter().flat_map(Convolution::passes));
+                passes.push(gather);
+                passes.extend(rows.after());
+            }
         }
         passes
     }
@@ -197,9 +227,23 @@ impl MeshField {
             self.growth = growth.powf(1.0 / done as f64);
         }
         if self.last.halted {
+            let alone = self.alone();
+            if self.rows.as_ref().is_some_and(|rows| alone > rows.capacity) {
+                self.list(gpu, points, 2 * alone)?;
+            }
             self.fit(gpu, points)?;
         }
         Ok(done)
+    }
+
+    /// Makes room for `capacity` points whose rows are computed exactly.
+    fn list(&mut self, gpu: &Gpu, points: &Buffer<f32>, capacity: usize) -> Result<()> {
+        // The old ones go first, with what is bound to them.
+        (self.standing, self.rows) = (None, None);
+        let ends = rows::Ends { frame: &self.frame.frame, points, sums: &self.sums };
+        let most = transfer::most_units(self.n, self.dims);
+        self.rows = Some(RowsPass::new(gpu, (self.n, self.dims), self.kernel, capacity, most, &ends)?);
+        Ok(())
     }
 
     /// Makes a grid for the map as it was last seen, and lets the device go on.
@@ -250,7 +294,8 @@ impl MeshField {
             coarse_plane: (coarse.occupied[1] * coarse.occupied[2]) as u32,
             coarse_first: fine.nodes() as u32,
         };
-        let ends = Ends { frame, points, charges: &charges, potential: &potential, sums: &self.sums };
+        let row_charges = self.rows.as_ref().map(|rows| &rows.charges);
+        let ends = Ends { frame, points, charges: &charges, potential: &potential, sums: &self.sums, row_charges };
         let transfer = TransferPass::new(gpu, self.dims, params, &kernels.own, &ends)?;
         let along = |d: usize| if self.dims == 2 { [fine_last[0], fine_last[2], 0][d] } else { fine_last[d] };
         self.frame.set(gpu, std::array::from_fn(|d| along(d) as f32), shape.least as f32, params.fine_per_unit);
@@ -397,7 +442,7 @@ pub struct Evaluated {
 pub fn mesh_gpu(gpu: &Gpu, points: ArrayView2<f32>, resolution: Resolution, kernel: Similarity) -> Result<Evaluated> {
     let (n, dims) = points.dim();
     let map = gpu.upload_map("map", points)?;
-    let mut field = MeshField::new(gpu, &map, n, dims, resolution, kernel)?;
+    let mut field = MeshField::new(gpu, &map, n, dims, resolution, kernel, false)?;
     // A result that was not written shows as NaN.
     gpu.write(&field.sums, &vec![[f32::NAN; 4]; n]);
     let total = TotalPass::new(gpu, n, dims, &map, &field.sums, 1)?;
@@ -415,6 +460,36 @@ pub fn mesh_gpu(gpu: &Gpu, points: ArrayView2<f32>, resolution: Resolution, kern
         weight: sums.iter().map(|sum| sum[3]).collect(),
     };
     Ok(Evaluated { field: sums, totals: total.read(gpu)?, shape })
+}
+
+/// The push of rows computed once on the device, `[N, d]`, and their log Z: [`crate::field::rows`]' twin, for tests. The third are
+/// the rows that were computed exactly.
+///
+/// # Errors
+/// Any fault of the device.
+pub fn rows_gpu(
+    gpu: &Gpu,
+    points: ArrayView2<f32>,
+    resolution: Resolution,
+    kernel: Similarity,
+) -> Result<(Array2<f32>, Vec<f32>, usize)> {
+    let (n, dims) = points.dim();
+    let map = gpu.upload_map("map", points)?;
+    let mut field = MeshField::new(gpu, &map, n, dims, resolution, kernel, true)?;
+    // The list of the rows that are computed exactly may turn out too short once.
+    for _ in 0..2 {
+        // A result that was not written shows as NaN.
+        gpu.write(&field.sums, &vec![[f32::NAN; 4]; n]);
+        let mut batch = gpu.batch();
+        field.record(&mut batch, &Pace::guess(SLOWEST))?;
+        batch.run()?;
+        if let (1, Some(log_z)) = (field.settle(gpu, &map)?, field.log_z()) {
+            let sums = gpu.read(&field.sums, n)?;
+            let push = Array2::from_shape_fn((n, dims), |(i, c)| sums[i][c]);
+            return Ok((push, gpu.read(log_z, n)?, field.alone()));
+        }
+    }
+    Err(Error::job("mesh field", "a grid does not hold the map that it was made for", "report this"))
 }
 
 /// The same field in `f64` by plain sums over the same grids, for tests: what separates the two is rounding and the

@@ -1,8 +1,8 @@
 //! Points → grid and grid → points on the device: host side of `shaders/field/mesh/device/transfer.wgsl`. The same on the
 //! CPU is `src/field/mesh/transfer.rs`.
 
-use crate::gpu::{Buffer, Call, Gpu, Params, Shader};
-use crate::{Result, params, wgsl};
+use crate::gpu::{Bindable, Buffer, Call, Gpu, Params, Shader};
+use crate::{Error, Result, params, wgsl};
 
 params! {
     /// The uniform of `field/mesh/device/transfer.wgsl`.
@@ -74,13 +74,17 @@ pub const ORDER: usize = 4;
 /// Points a workgroup, as in the shader.
 const GROUP: usize = 64;
 
-/// Units of the fixed point a charge, for `n` charges on a grid of `dims` axes: as many as a node can hold if all points
-/// stand on it, where each adds at most (2/3)^dims of its charge and half a unit of rounding. That is 9,600 units a
-/// charge at a million points; 2,000 already cost nothing (design, section 4). Beyond 2²⁴ an `f32` counts no finer.
-pub fn units_per_charge(n: usize, dims: usize) -> f32 {
-    let most = (f64::from(u32::MAX) / n.max(1) as f64 - 0.5) * 1.5_f64.powi(dims as i32);
+/// Units of the fixed point that one node of a grid of `dims` axes can hold of all `n` charges together, should all points stand on
+/// it: each adds at most (2/3)^dims of its charge and half a unit of rounding.
+pub fn most_units(n: usize, dims: usize) -> f64 {
     // A little less, for the rounding of the weights themselves.
-    (0.999 * most).min(f64::from(1 << 24)) as f32
+    0.999 * (f64::from(u32::MAX) - 0.5 * n as f64) * 1.5_f64.powi(dims as i32)
+}
+
+/// Units of the fixed point a unit charge, for `n` of them ([`most_units`]): 9,600 at a million points; 2,000 already cost
+/// nothing (design, section 4). Beyond 2²⁴ an `f32` counts no finer.
+pub fn units_per_charge(n: usize, dims: usize) -> f32 {
+    (most_units(n, dims) / n.max(1) as f64).min(f64::from(1 << 24)) as f32
 }
 
 /// Both ways between the points and their grids.
@@ -88,6 +92,8 @@ pub struct TransferPass {
     n: usize,
     spread: Call,
     gather: Call,
+    /// The same with charges 1/Z.
+    charged: Option<[Call; 2]>,
 }
 
 /// What the transfer reads and writes.
@@ -102,6 +108,8 @@ pub struct Ends<'a> {
     pub potential: &'a Buffer<f32>,
     /// `[N]` force, weight.
     pub sums: &'a Buffer<[f32; 4]>,
+    /// `[N]` 1/Z, where rows are normalised.
+    pub row_charges: Option<&'a Buffer<f32>>,
 }
 
 impl TransferPass {
@@ -114,22 +122,26 @@ impl TransferPass {
         let own = gpu.upload("own contribution", &own)?;
         let uniform = gpu.uniform("transfer params", &params)?;
         let shader = &SHADERS[dims - 2];
-        let spread = gpu.kernel(shader, "spread")?.bind(
-            gpu,
-            &[("params", &uniform), ("frame", ends.frame), ("points", ends.points), ("charges", ends.charges)],
-        )?;
-        let gather = gpu.kernel(shader, "gather")?.bind(
-            gpu,
-            &[
-                ("params", &uniform),
-                ("frame", ends.frame),
-                ("points", ends.points),
-                ("potential", ends.potential),
-                ("own", &own),
-                ("sums", ends.sums),
-            ],
-        )?;
-        Ok(TransferPass { n: params.n as usize, spread, gather })
+        let spread_ends: [(&str, &dyn Bindable); 4] =
+            [("params", &uniform), ("frame", ends.frame), ("points", ends.points), ("charges", ends.charges)];
+        let gather_ends: [(&str, &dyn Bindable); 6] = [
+            ("params", &uniform),
+            ("frame", ends.frame),
+            ("points", ends.points),
+            ("potential", ends.potential),
+            ("own", &own),
+            ("sums", ends.sums),
+        ];
+        let charged = ends.row_charges.map(|row_charges| {
+            let call = |entry, ends: &[(&str, &dyn Bindable)]| {
+                let row_charges: (&str, &dyn Bindable) = ("row_charges", row_charges);
+                gpu.kernel(shader, entry)?.bind(gpu, &[ends, &[row_charges]].concat())
+            };
+            Ok::<_, Error>([call("spread_charges", &spread_ends)?, call("gather_charges", &gather_ends)?])
+        });
+        let spread = gpu.kernel(shader, "spread")?.bind(gpu, &spread_ends)?;
+        let gather = gpu.kernel(shader, "gather")?.bind(gpu, &gather_ends)?;
+        Ok(TransferPass { n: params.n as usize, spread, gather, charged: charged.transpose()? })
     }
 
     /// Adds all charges to the grids.
@@ -140,6 +152,13 @@ impl TransferPass {
     /// Reads the potential at all points.
     pub fn gather(&self) -> (&'static str, &Call, usize) {
         ("gather", &self.gather, self.n.div_ceil(GROUP))
+    }
+
+    /// Both ways for charges 1/Z, where rows are normalised.
+    pub fn charged(&self) -> Option<[(&'static str, &Call, usize); 2]> {
+        let groups = self.n.div_ceil(GROUP);
+        let [spread, gather] = self.charged.as_ref()?;
+        Some([("spread_charges", spread, groups), ("gather_charges", gather, groups)])
     }
 }
 
