@@ -42,11 +42,13 @@ pub mod mixture;
 pub mod plan;
 pub mod engine;
 pub mod job;
+pub mod embedding;
 pub mod score;
 pub mod render;
 pub mod bench;
 pub mod cli;
 
+pub use embedding::{Embedding, Fitted};
 pub use error::{Error, Result};
 
 /// Every shader of the crate, each in 2 and in 3 dimensions where it knows of the map, and for every kernel and every objective of

@@ -153,3 +153,26 @@ fn turning_objects_close_rings() {
     assert!(closed >= 16, "{closed} of 20 objects close a ring");
     assert_eq!(rings(&map, |turn| turn * 29 % 72), 0, "views in another order lie on no curve");
 }
+
+/// Groups of 30 that are tight beside the distances between them: in the map each is smaller than a cell of the mesh, where all of its
+/// points feel the same error.
+#[test]
+fn tight_groups_end_as_low_by_the_mesh() {
+    let centres = data::random(70, 12, 71);
+    let within = data::random(2100, 12, 72);
+    let points = Array2::from_shape_fn((2100, 12), |(i, c)| (10.0 * centres[[i % 70, c]] + 0.3 * within[[i, c]]) as f32);
+    let kl = |field, device: &str| {
+        let device = device.parse().expect("a device");
+        let fitted = nearfield::Embedding::tsne().field(field).iterations(500).device(device).fit(&points).expect("a map");
+        fitted.kl.expect("t-SNE has it")
+    };
+    let exact = kl(Field::Exact, "cpu");
+    assert!(exact > 0.02, "{exact}");
+    let mesh = kl(Field::Mesh, "cpu");
+    // Without the finer mesh it ends a quarter higher.
+    assert!(mesh <= 1.06 * exact, "{mesh} by the mesh, {exact} by all pairs");
+    on_each(Options::default(), |gpu| {
+        let mesh = kl(Field::Mesh, &gpu.adapter().name);
+        assert!(mesh <= 1.06 * exact, "{mesh} by the mesh, {exact} by all pairs");
+    });
+}

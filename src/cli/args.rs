@@ -6,7 +6,7 @@ use crate::knn::Metric;
 use crate::mixture::{self, Covariance};
 use crate::objective::{self, Method, NEIGHBOURS, Normalization};
 use crate::plan::{Affinity, Count, Field, Kernel, Knn, Pca, Settings, Start};
-use crate::{input, optimizer, render};
+use crate::{input, optimizer, render, score};
 use clap::builder::TypedValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ops::RangeInclusive;
@@ -30,6 +30,9 @@ pub enum Command {
     /// Fit a mixture of Gaussians: by EM, or variational, with the number of components given or chosen by BIC.
     #[command(after_long_help = after_cluster_help(), allow_negative_numbers = true)]
     Cluster(Box<Cluster>),
+    /// Measure how well a map shows its data: neighbours, distances and labels. Any tool's map will do.
+    #[command(after_long_help = after_score_help())]
+    Score(Box<Score>),
     /// Measure this machine: every stage of a job on the CPU and on every GPU, answers first, and where the GPU overtakes the CPU.
     ///
     /// Without arguments: the digits and mixtures of growing size, t-SNE, the CPU with all threads and with one, every adapter, in at most two
@@ -80,6 +83,12 @@ pub struct Embed {
     /// Of all pairs, or of two million drawn from them; distances of the input as it was read.
     #[arg(long, value_name = "FILE")]
     pub shepard: Option<PathBuf>,
+
+    /// Measure how well the map shows the input, and add that to the report: see `nearfield score`.
+    ///
+    /// Of all points up to 50,000, of 5,000 drawn from more.
+    #[arg(long)]
+    pub score: bool,
 
     /// Longer side of a picture's plot in pixels, 200 to 8000 [default: 1200 to 4000, by the number of points].
     #[arg(long, value_name = "PIXELS", value_parser = parse_side)]
@@ -411,7 +420,8 @@ pub enum MetricChoice {
 }
 
 impl MetricChoice {
-    fn metric(self) -> Metric {
+    /// The metric itself.
+    pub fn metric(self) -> Metric {
         match self {
             MetricChoice::Euclidean => Metric::Euclidean,
             MetricChoice::Cosine => Metric::Cosine,
@@ -817,6 +827,83 @@ impl Cluster {
     }
 }
 
+/// `nearfield score`.
+#[derive(Debug, Args)]
+pub struct Score {
+    /// The data that the map was made of: a file, or a data set shipped with nearfield, such as sample:digits.
+    ///
+    /// Read as it was for the map: give the same options that choose and treat its columns.
+    pub data: String,
+
+    /// The map: .npy, or a table with columns x and y, and z in three dimensions, or with nothing else. A row for each row of the data.
+    pub map: String,
+
+    /// Sizes of neighbourhoods; the first is the one that reports give by plain name.
+    #[arg(long, value_name = "K", value_delimiter = ',', default_value = "10", value_parser = parse_clusters)]
+    pub k: Vec<usize>,
+
+    /// Look at this many points among all others [default: all up to 50,000, else 5,000].
+    ///
+    /// Drawn by the seed. Every measure then has its interval.
+    #[arg(long, value_name = "N", value_parser = parse_clusters)]
+    pub sample: Option<usize>,
+
+    /// Tell t-SNE's objective of the map at this perplexity as well.
+    ///
+    /// As `nearfield embed` computes it, with the principal components that it takes by default.
+    #[arg(long, value_name = "P", value_parser = parse_number)]
+    pub perplexity: Option<f64>,
+
+    /// Write what was measured as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+
+    /// Write how many neighbours are kept beyond chance for every size of neighbourhoods: .png or .csv.
+    #[arg(long, value_name = "FILE")]
+    pub rnx: Option<PathBuf>,
+
+    /// Write how many pairs have which rank in the data and which in the map: .png or .csv.
+    #[arg(long, value_name = "FILE")]
+    pub coranking: Option<PathBuf>,
+
+    /// Labels to judge by: a column of the data, or a file.
+    #[arg(long, value_name = "COLUMN|FILE")]
+    pub labels: Option<String>,
+
+    /// Whether the first line of a text table names its columns.
+    #[arg(long, value_name = "WHETHER", value_enum, default_value_t = HeaderChoice::Auto)]
+    pub header: HeaderChoice,
+
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "the help of a flattened struct would take its place")]
+    pub reading: Reading,
+
+    /// Distance between rows of the data.
+    #[arg(long, value_enum, default_value_t = MetricChoice::Euclidean)]
+    pub metric: MetricChoice,
+
+    /// Seed of everything that is drawn.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = parse_seed)]
+    pub seed: u64,
+
+    /// Threads of the CPU [default: as many as it has].
+    #[arg(long, value_name = "N", value_parser = parse_threads, help_heading = MACHINE)]
+    pub threads: Option<usize>,
+}
+
+impl Score {
+    /// What to read.
+    pub fn request(&self) -> input::Request<'_> {
+        input::Request {
+            labels: self.labels.as_deref(),
+            header: self.header.into(),
+            shifts_cancel: self.metric.metric().is_shift_invariant(),
+            distances: self.metric == MetricChoice::Precomputed,
+            ..self.reading.request(&self.data, self.seed)
+        }
+    }
+}
+
 /// The methods by their names.
 fn methods() -> impl TypedValueParser<Value = &'static Method> {
     clap::builder::PossibleValuesParser::new(objective::methods().map(|method| method.name))
@@ -944,6 +1031,17 @@ fn after_bench_help() -> String {
     for (extension, what, _) in super::bench::OUTPUTS {
         text += &format!("  .{extension:<5} {what}\n");
     }
+    text.trim_end().to_owned()
+}
+
+fn after_score_help() -> String {
+    let mut text = "Measures:\n".to_owned();
+    for measure in score::MEASURES {
+        let better = if measure.more_is_better { "more is better" } else { "less is better" };
+        text += &format!("  {}\n      {}; {better}\n", measure.name, measure.what);
+    }
+    text += "\n";
+    text += &inputs_help();
     text.trim_end().to_owned()
 }
 

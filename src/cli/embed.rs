@@ -13,7 +13,7 @@ use crate::knn::Metric;
 use crate::mixture::{self, Fit, Prepared};
 use crate::objective::{Neighbour, Objective};
 use crate::plan::{Affinity, Budget, Plan, Settings, Shape, Start};
-use crate::score::Shepard;
+use crate::score::{self, Shepard};
 use crate::{Error, Result, input, render};
 use ndarray::{Array2, Axis};
 use std::time::Instant;
@@ -190,6 +190,31 @@ pub fn run(arguments: &Embed) -> Result<End> {
             None
         }
     });
+    let scores = arguments.score.then(|| {
+        display.stage("scores");
+        let k = 10.min((n - 1) / 2);
+        let asked = score::Settings { ks: vec![k], points: None, seed: plan.seed };
+        let map = done.outcome.embedding.points.view();
+        score::scores(data.points.view(), settings.metric, map, data.labels.as_ref(), &asked)
+    });
+    display.finish();
+    let scores = match scores.transpose() {
+        Ok(scores) => scores.map(|scores| {
+            let told: Vec<String> = ["trustworthiness", "continuity", "knn_recall", "label_accuracy"]
+                .into_iter()
+                .filter_map(|name| Some(format!("{} {:.3}", name.replace('_', " "), scores.get(name)?.value)))
+                .collect();
+            display.note(&told.join(", "));
+            super::score::keys(&scores)
+        }),
+        // As with the colours.
+        Err(error) => {
+            let note = format!("the map has no scores: {error}");
+            display.note(&note);
+            notes.push(note);
+            None
+        }
+    };
     let clock = Instant::now();
     let maps_written = write_maps(arguments, &data, ids.as_deref(), &settings, &plan, &done, clusters.as_ref());
     if let Some(path) = &arguments.report {
@@ -204,6 +229,7 @@ pub fn run(arguments: &Embed) -> Result<End> {
                 log_likelihood: fit.log_likelihood,
                 bic: fit.bic,
             }),
+            scores,
             warnings: notes,
         };
         // A map that was not written is the worse news of the two.
@@ -242,7 +268,7 @@ fn check_all_rows(option: &str, path: &str, input: &Input) -> Result<()> {
 }
 
 /// A map to start from, of the rows that are here or of all rows of the input.
-fn start_from(path: &str, input: &Input, dims: usize) -> Result<Array2<f32>> {
+pub fn start_from(path: &str, input: &Input, dims: usize) -> Result<Array2<f32>> {
     let here = input::read_map(path, input.points.dim().0, dims);
     match (&here, &input.rows) {
         (Err(_), Some(rows)) => {

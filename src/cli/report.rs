@@ -6,6 +6,7 @@ use crate::job::{Done, Seconds};
 use crate::plan::Plan;
 use crate::render;
 use serde::Serialize;
+use serde_json::{Map, Value};
 use std::path::Path;
 
 /// A report of `nearfield embed`.
@@ -34,6 +35,8 @@ pub struct Report<'a> {
     affinities: Affinities,
     field: Field,
     clusters: Option<Clusters>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scores: Option<Map<String, Value>>,
     peak_bytes: Peak,
     warnings: Vec<String>,
 }
@@ -152,6 +155,8 @@ pub struct Circumstances<'a> {
     pub peak_host: u64,
     /// The mixture that colours the map, if one was asked for.
     pub clusters: Option<Clusters>,
+    /// Measures of the map, if they were asked for.
+    pub scores: Option<Map<String, Value>>,
     /// Everything that the user was told.
     pub warnings: Vec<String>,
 }
@@ -218,13 +223,14 @@ impl<'a> Report<'a> {
             affinities: Affinities { edges: done.edges, unreached_perplexity: done.unreached },
             field: Field {
                 kind: plan.field,
-                order: plan.order,
+                order: outcome.field.as_ref().map_or(plan.order, |field| field.order),
                 spacing: outcome.field.as_ref().and_then(|field| field.spacing),
                 grid: outcome.field.as_ref().and_then(|field| field.grid.clone()),
                 force_error: outcome.field.as_ref().map(|field| field.force_error),
                 isolated: outcome.field.as_ref().map(|field| field.isolated),
             },
             clusters: around.clusters,
+            scores: around.scores,
             peak_bytes: Peak { host: around.peak_host, device: around.device.map(|(_, peak)| peak) },
             warnings: around.warnings,
         }

@@ -1,11 +1,12 @@
 //! The descent on the CPU, in `f32` (the racer) or `f64` (the oracle).
 
-use super::{Descent, Made, Part, centre};
+use super::{Descent, LOOK_EVERY, LOOKED_AT, Made, Part, REFINE_ABOVE, centre};
 use crate::data::{Affinities, Embedding};
+use crate::field::mesh::Resolution;
 use crate::field::mesh::{self, Mesh, MeshError};
 use crate::field::rows::RowField;
 use crate::field::total::{Totals, total};
-use crate::field::{Account, FieldSums, Method, force_error, lanes};
+use crate::field::{Account, FieldSums, Method, lanes, sample_of, sampled_error};
 use crate::kernel::{Similarity, Student};
 use crate::objective::attraction::attraction_into;
 use crate::objective::dense::{Row, partition, push_into};
@@ -40,6 +41,10 @@ pub struct Cpu<'a, T: Real> {
     pull: Array2<T>,
     /// As it last was.
     cross: f64,
+    /// Iterations done.
+    steps: usize,
+    /// Of the mesh, if there is one, and what is made of a mesh that errs too much.
+    resolution: Option<Resolution>,
 }
 
 /// The edges, and what of the objective the map does not change.
@@ -64,6 +69,22 @@ enum Field<T: Real> {
     Distances(Vec<Misfit<T>>),
 }
 
+impl<T: Real> Field<T> {
+    fn by_mesh(method: &Neighbour, resolution: Resolution, n: usize, dims: usize) -> Field<T> {
+        let mesh = match method.kernel {
+            kernel if dims == 3 && kernel == Similarity::Student(1.0) => {
+                Mesh::new(mesh::Student { alpha: 1.0 }, dims, resolution, mesh::bytes_in_space(n))
+            }
+            Similarity::Student(alpha) => Mesh::new(mesh::Student { alpha }, dims, resolution, MESH_BYTES),
+            Similarity::Gaussian => Mesh::new(mesh::Gaussian, dims, resolution, MESH_BYTES),
+        };
+        match method.normalization {
+            Normalization::Global => Field::Mesh(mesh),
+            Normalization::Row => Field::Rows(RowField::new(mesh)),
+        }
+    }
+}
+
 impl<'a, T: Real> Cpu<'a, T> {
     /// Goes on from a state of N points towards their goal.
     ///
@@ -71,22 +92,13 @@ impl<'a, T: Real> Cpu<'a, T> {
     pub fn new(goal: Goal<'a, T>, state: State<T>, field: Method) -> Cpu<'a, T> {
         let (n, dims) = state.points.dim();
         let zero = T::of(0.0);
-        let mesh = |kernel: Similarity, resolution| match kernel {
-            _ if dims == 3 && kernel == Similarity::Student(1.0) => {
-                Mesh::new(mesh::Student { alpha: 1.0 }, dims, resolution, mesh::bytes_in_space(n))
-            }
-            Similarity::Student(alpha) => Mesh::new(mesh::Student { alpha }, dims, resolution, MESH_BYTES),
-            Similarity::Gaussian => Mesh::new(mesh::Gaussian, dims, resolution, MESH_BYTES),
+        let resolution = match field {
+            Method::Mesh(resolution) => Some(resolution),
+            Method::Exact => None,
         };
         let field = match (&goal, field) {
             (Goal::Distances { .. }, _) => Field::Distances(Vec::new()),
-            (Goal::Neighbour { method, .. }, Method::Mesh(resolution)) => {
-                let mesh = mesh(method.kernel, resolution);
-                match method.normalization {
-                    Normalization::Global => Field::Mesh(mesh),
-                    Normalization::Row => Field::Rows(RowField::new(mesh)),
-                }
-            }
+            (Goal::Neighbour { method, .. }, Method::Mesh(resolution)) => Field::by_mesh(method, resolution, n, dims),
             (Goal::Neighbour { method, .. }, Method::Exact) if method.is_plain() => Field::Pairs,
             (Goal::Neighbour { .. }, Method::Exact) => Field::Dense(Vec::new()),
         };
@@ -110,8 +122,34 @@ impl<'a, T: Real> Cpu<'a, T> {
             totals: Totals { z: zero, sum: [zero; 3] },
             pull: Array2::from_elem((n, dims), zero),
             cross: 0.0,
+            steps: 0,
+            resolution,
             state,
         }
+    }
+
+    /// Makes the mesh finer if it errs too much at the map as it is now.
+    fn refine(&mut self, lambda: f64) -> Result<()> {
+        let (n, dims) = self.state.points.dim();
+        let finer = self.resolution.filter(|_| dims == 2).and_then(|resolution| resolution.finer(false));
+        let (Some(finer), Goal::Neighbour { method, .. }) = (finer, self.goal) else { return Ok(()) };
+        self.field(lambda)?;
+        if self.force_error(method.kernel, LOOKED_AT) > REFINE_ABOVE {
+            self.field = Field::by_mesh(&method, finer, n, dims);
+            self.resolution = Some(finer);
+        }
+        Ok(())
+    }
+
+    /// Of the field as it last was, over so many points.
+    fn force_error(&self, kernel: Similarity, sample: usize) -> f64 {
+        let narrow = |values: &Array2<T>| values.mapv(|x| x.wide() as f32);
+        let log_z: Option<Vec<f32>> = match &self.field {
+            Field::Rows(rows) => Some(rows.log_z.iter().map(|z| z.wide() as f32).collect()),
+            _ => None,
+        };
+        let (points, force) = (narrow(&self.state.points), narrow(&self.sums.force));
+        sampled_error(points.view(), force.view(), kernel, log_z.as_deref().map(ArrayView1::from), sample)
     }
 
     /// Brings the attraction up to date with the map.
@@ -227,6 +265,10 @@ impl<T: Real> Descent for Cpu<'_, T> {
     fn step(&mut self, phase: &Phase, count: usize) -> Result<usize> {
         let started = Instant::now();
         for done in 1..=count {
+            if self.steps > 0 && self.steps.is_multiple_of(LOOK_EVERY) {
+                self.refine(phase.lambda)?;
+            }
+            self.steps += 1;
             let totals = self.field(phase.lambda)?;
             self.attract();
             step(&mut self.state, phase, self.pull.view(), self.sums.force.view(), &totals);
@@ -286,24 +328,18 @@ impl<T: Real> Descent for Cpu<'_, T> {
 
     fn account(&mut self) -> Result<Account> {
         let (_, kl) = self.loss()?;
-        let (mesh, log_z, isolated) = match &self.field {
-            Field::Mesh(mesh) => (mesh, None, 0),
-            Field::Rows(rows) => (&rows.mesh, Some(&rows.log_z), rows.isolated),
+        let (mesh, isolated) = match &self.field {
+            Field::Mesh(mesh) => (mesh, 0),
+            Field::Rows(rows) => (&rows.mesh, rows.isolated),
             _ => return Ok(Account { kl, ..Account::exact() }),
         };
         let Goal::Neighbour { method, .. } = self.goal else { unreachable!("only these have a mesh") };
-        let narrow = |values: &Array2<T>| values.mapv(|x| x.wide() as f32);
-        let log_z = log_z.map(|log_z| log_z.iter().map(|z| z.wide() as f32).collect::<Vec<_>>());
         let grid = mesh.grid();
         Ok(Account {
             grid: grid.map(|(size, _)| size.into_iter().filter(|&side| side > 1).collect()),
             spacing: grid.map(|(_, spacing)| spacing),
-            force_error: force_error(
-                narrow(&self.state.points).view(),
-                narrow(&self.sums.force).view(),
-                method.kernel,
-                log_z.as_deref().map(ArrayView1::from),
-            ),
+            order: self.resolution.map(|resolution| resolution.order),
+            force_error: self.force_error(method.kernel, sample_of(self.state.points.nrows())),
             isolated,
             kl,
         })

@@ -1,12 +1,13 @@
 //! The descent on a GPU: the map stays on the device, many iterations are recorded in one submit, and nothing is read
 //! back but the objective.
 
-use super::{Descent, Made, Part, centre};
+use super::{Descent, LOOK_EVERY, LOOKED_AT, Made, Part, REFINE_ABOVE, centre};
 use crate::data::Embedding;
 use crate::field::exact::{self, ExactField};
+use crate::field::mesh::Resolution;
 use crate::field::mesh::device::MeshField;
 use crate::field::total::TotalPass;
-use crate::field::{Account, Method, force_error};
+use crate::field::{Account, Method, sample_of, sampled_error};
 use crate::gpu::{Batch, Buffer, DISPATCH_SECONDS, Gpu, Pace, SUBMIT_SECONDS};
 use crate::objective::attraction::AttractionPass;
 use crate::objective::dense::{DensePass, Row};
@@ -130,6 +131,10 @@ pub struct Device<'a> {
     cut: f64,
     /// −Σ N p_ij log w(D_ij), as it last was.
     cross: f64,
+    /// Iterations done.
+    steps: usize,
+    /// Of the mesh, if there is one.
+    resolution: Option<Resolution>,
 }
 
 impl<'a> Device<'a> {
@@ -154,6 +159,10 @@ impl<'a> Device<'a> {
                 loss: LossPass::new(gpu, n)?,
             }),
         };
+        let resolution = match field {
+            Method::Mesh(resolution) => Some(resolution),
+            Method::Exact => None,
+        };
         let field = Field::new(gpu, &points, n, dims, &goal, field)?;
         let (sums, segments) = field.sums();
         let total = TotalPass::new(gpu, n, dims, &points, sums, segments)?;
@@ -168,7 +177,9 @@ impl<'a> Device<'a> {
         };
         let step = StepPass::new(gpu, &state, &points, pull, sums, &total.totals)?;
         let pace = Pace::guess(exact::SLOWEST_PAIRS);
-        let mut device = Device { gpu, n, dims, points, attraction, field, total, step, pace, cut: 0.0, cross: 0.0 };
+        let (cut, cross, steps) = (0.0, 0.0, 0);
+        let mut device =
+            Device { gpu, n, dims, points, attraction, field, total, step, pace, cut, cross, steps, resolution };
         device.cut_dispatches()?;
         Ok(device)
     }
@@ -218,6 +229,34 @@ impl<'a> Device<'a> {
             }
         }
         Err(idle())
+    }
+
+    /// Makes the mesh finer if it errs too much at the map as it is now.
+    fn refine(&mut self) -> Result<()> {
+        let Some(finer) = self.resolution.filter(|_| self.dims == 2).and_then(|resolution| resolution.finer(true))
+        else {
+            return Ok(());
+        };
+        self.evaluate()?;
+        let errs = self.force_error(LOOKED_AT)? > REFINE_ABOVE;
+        if let Field::Mesh(field) = &mut self.field
+            && errs
+        {
+            field.refine(self.gpu, &self.points, finer.spacing)?;
+            self.resolution = Some(finer);
+        }
+        Ok(())
+    }
+
+    /// Of the mesh as it was last evaluated, over so many points; 0 where there is none.
+    fn force_error(&self, sample: usize) -> Result<f64> {
+        let (Field::Mesh(field), Some(attraction)) = (&self.field, &self.attraction) else { return Ok(0.0) };
+        let log_z = field.log_z().map(|log_z| self.gpu.read(log_z, self.n)).transpose()?;
+        let sums = self.gpu.read(&field.sums, self.n)?;
+        let force = Array2::from_shape_fn((self.n, self.dims), |(i, c)| sums[i][c]);
+        let points = self.gpu.read_map(&self.points, self.dims)?;
+        let log_z = log_z.as_deref().map(ArrayView1::from);
+        Ok(sampled_error(points.view(), force.view(), attraction.method.kernel, log_z, sample))
     }
 
     /// The objective and the forward divergence at the map as it is now.
@@ -273,6 +312,11 @@ impl Descent for Device<'_> {
         if let Field::Dense(pass) = &mut self.field {
             pass.set(self.gpu, phase.lambda);
         }
+        let past = self.steps % LOOK_EVERY;
+        if past == 0 && self.steps > 0 {
+            self.refine()?;
+        }
+        let count = count.min(LOOK_EVERY - past);
         for _ in 0..ATTEMPTS {
             let count = self.pace.rows(count.min(self.field.lasts()), self.pairs(), SUBMIT_SECONDS, 1);
             let pairs = self.pairs() * count as f64;
@@ -292,6 +336,7 @@ impl Descent for Device<'_> {
                 self.pace.measure(pairs, started.elapsed().as_secs_f64());
             }
             if done > 0 {
+                self.steps += done;
                 self.cut_dispatches()?;
                 return Ok(done);
             }
@@ -380,24 +425,14 @@ impl Descent for Device<'_> {
 
     fn account(&mut self) -> Result<Account> {
         let (_, kl) = self.losses()?;
-        let (Some((size, spacing)), Some(attraction), Field::Mesh(field)) =
-            (self.field.grid(), &self.attraction, &self.field)
-        else {
+        let (Some((size, spacing)), Field::Mesh(field)) = (self.field.grid(), &self.field) else {
             return Ok(Account { kl, ..Account::exact() });
         };
-        let log_z = field.log_z().map(|log_z| self.gpu.read(log_z, self.n)).transpose()?;
-        let sums = self.gpu.read(self.field.sums().0, self.n)?;
-        let force = Array2::from_shape_fn((self.n, self.dims), |(i, c)| sums[i][c]);
-        let points = self.gpu.read_map(&self.points, self.dims)?;
         Ok(Account {
             grid: Some(size.into_iter().filter(|&side| side > 1).collect()),
             spacing: Some(spacing),
-            force_error: force_error(
-                points.view(),
-                force.view(),
-                attraction.method.kernel,
-                log_z.as_deref().map(ArrayView1::from),
-            ),
+            order: self.resolution.map(|resolution| resolution.order),
+            force_error: self.force_error(sample_of(self.n))?,
             isolated: field.alone(),
             kl,
         })

@@ -61,6 +61,8 @@ pub struct Account {
     pub grid: Option<Vec<usize>>,
     /// Its spacing in map units.
     pub spacing: Option<f64>,
+    /// Order of its splines.
+    pub order: Option<usize>,
     /// Σ|F − F64|² / Σ|F64|² over some points, its root; 0 where all pairs were computed.
     pub force_error: f64,
     /// Points that the mesh left to exact sums.
@@ -72,7 +74,7 @@ pub struct Account {
 impl Account {
     /// Of a descent by all pairs.
     pub fn exact() -> Account {
-        Account { grid: None, spacing: None, force_error: 0.0, isolated: 0, kl: None }
+        Account { grid: None, spacing: None, order: None, force_error: 0.0, isolated: 0, kl: None }
     }
 }
 
@@ -89,8 +91,24 @@ pub fn force_error(
     kernel: Similarity,
     log_z: Option<ArrayView1<f32>>,
 ) -> f64 {
+    sampled_error(points, force, kernel, log_z, sample_of(points.nrows()))
+}
+
+/// How many of `n` points may be compared with all others.
+pub fn sample_of(n: usize) -> usize {
+    (SAMPLED_PAIRS / n.max(1)).clamp(50, 1000)
+}
+
+/// [`force_error`] over at most so many points.
+pub fn sampled_error(
+    points: ArrayView2<f32>,
+    force: ArrayView2<f32>,
+    kernel: Similarity,
+    log_z: Option<ArrayView1<f32>>,
+    sample: usize,
+) -> f64 {
     let (n, dims) = points.dim();
-    let sample = (SAMPLED_PAIRS / n.max(1)).clamp(50, 1000).min(n);
+    let sample = sample.min(n);
     let wide = points.mapv(f64::from);
     let log_z = log_z.map(|log_z| log_z.mapv(f64::from));
     let sums: Vec<(f64, f64)> = (0..sample)

@@ -13,8 +13,10 @@ mod text;
 mod canvas;
 mod png;
 pub mod chart;
+mod ranks;
 mod shepard;
 
+pub use ranks::{check_coranking, check_rnx, write_coranking, write_rnx};
 pub use replace::{discard, replace};
 pub use shepard::{check_shepard, write_shepard};
 
@@ -39,6 +41,13 @@ pub struct Map<'a> {
     pub caption: &'a str,
     /// The longer side of a picture's plot in pixels; 1200 to 4000 by the number of points where it is not said.
     pub side: Option<u32>,
+}
+
+impl<'a> Map<'a> {
+    /// A map of which nothing but the points is known.
+    pub fn new(points: ArrayView2<'a, f32>) -> Map<'a> {
+        Map { points, labels: None, ids: None, title: "", caption: "", side: None }
+    }
 }
 
 /// A Gaussian on a picture: drawn as the curves one and two standard deviations from its centre.

@@ -1,35 +1,270 @@
 //! Measures of a map's quality.
 //!
-//! Both scores here are exact, deterministic, and NaN where the map is not finite, so that a comparison with a bar
-//! fails. Nearness ties go to the smaller index.
+//! [`MEASURES`] is the one list of them: help, reports and tests derive from it. All are deterministic, and NaN where a map is not
+//! finite, so that a comparison with a bar fails. Nearness ties go to the smaller index.
+//!
+//! Up to [`EXACT_POINTS`] points everything but the measures of pairs and triplets is exact; beyond it, or where fewer are asked
+//! for, some of the points are looked at among all others, and every measure has its interval.
 
+mod distances;
+mod labels;
+mod neighbourhoods;
+mod objective;
 mod shepard;
 
+pub use labels::{label_accuracy, silhouette};
+pub use neighbourhoods::{CORANKING_SIDE, Neighbourhoods};
+pub use objective::kl;
 pub use shepard::{MOST_PAIRS, Shepard};
 
+use crate::data::Labels;
+use crate::knn::Metric;
+use crate::objective::dissimilarity::Dissimilarities;
 use crate::real::{LANES, vectorized};
-use ndarray::{ArrayView2, Axis};
+use crate::{Error, Result};
+use ndarray::{Array2, ArrayView2, Axis};
 use rayon::prelude::*;
 
-/// Leave-one-out label accuracy of a map: the share of points whose label is the majority label of the `k` nearest in
-/// the map, the point itself excluded; majority ties go to the smaller label.
+/// Points up to which all are looked at.
+pub const EXACT_POINTS: usize = 50_000;
+
+/// Points that are looked at beyond: of some hundred thousand they take seconds.
+pub const SAMPLED_POINTS: usize = 5_000;
+
+/// One measure of quality.
+#[derive(Debug, Clone, Copy)]
+pub struct Measure {
+    /// Its key in reports.
+    pub name: &'static str,
+    /// What it tells, and who proposed it.
+    pub what: &'static str,
+    /// Whether more of it is better.
+    pub more_is_better: bool,
+}
+
+/// The measures, in the order in which they are told.
+pub const MEASURES: &[Measure] = &[
+    Measure {
+        name: "trustworthiness",
+        what: "whether the k nearest in the map are near in the data; 1 at best (Venna and Kaski 2001)",
+        more_is_better: true,
+    },
+    Measure {
+        name: "continuity",
+        what: "whether the k nearest in the data are near in the map; 1 at best (Venna and Kaski 2001)",
+        more_is_better: true,
+    },
+    Measure {
+        name: "knn_recall",
+        what: "share of the k nearest in the data that are among the k nearest in the map",
+        more_is_better: true,
+    },
+    Measure {
+        name: "rnx_area",
+        what: "neighbours kept beyond chance, over all k, small ones counting most; 1 at best, 0 by chance (Lee et al. 2015)",
+        more_is_better: true,
+    },
+    Measure {
+        name: "label_accuracy",
+        what: "share of points whose label is that of most of their k nearest in the map",
+        more_is_better: true,
+    },
+    Measure {
+        name: "silhouette",
+        what: "how far apart labels lie in the map, from -1 to 1 (Rousseeuw 1987)",
+        more_is_better: true,
+    },
+    Measure { name: "spearman", what: "correlation of the ranks of distances", more_is_better: true },
+    Measure { name: "pearson", what: "correlation of distances", more_is_better: true },
+    Measure {
+        name: "triplets",
+        what: "share of triplets whose order of distances is kept; 0.5 by chance (Wang et al. 2021)",
+        more_is_better: true,
+    },
+    Measure {
+        name: "stress_1",
+        what: "misfit of distances as they are, relative to the map's (Kruskal 1964)",
+        more_is_better: false,
+    },
+    Measure {
+        name: "normalized_stress",
+        what: "misfit of distances as they are, relative to the data's",
+        more_is_better: false,
+    },
+    Measure {
+        name: "scale_normalized_stress",
+        what: "the same for the best size of the map (Smelser, Miller and Kobourov 2024)",
+        more_is_better: false,
+    },
+    Measure {
+        name: "kl",
+        what: "t-SNE's objective at the perplexity that was asked for, in nats",
+        more_is_better: false,
+    },
+];
+
+/// A number with what it may be off by.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Estimate {
+    /// The number.
+    pub value: f64,
+    /// Half of the interval that holds the exact number 95 times of 100; 0 where this is it.
+    pub half: f64,
+}
+
+impl Estimate {
+    /// What is known.
+    pub fn exact(value: f64) -> Estimate {
+        Estimate { value, half: 0.0 }
+    }
+
+    /// The mean of some of `all` values, drawn without replacement; added up in order.
+    fn mean(values: impl Iterator<Item = f64> + Clone, all: usize) -> Estimate {
+        let count = values.clone().count() as f64;
+        let mean = values.clone().sum::<f64>() / count;
+        let variance = values.map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0).max(1.0);
+        let left = (1.0 - count / all as f64).max(0.0);
+        Estimate { value: mean, half: 1.96 * (variance / count * left).sqrt() }
+    }
+}
+
+/// One measure of a map.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Score {
+    /// One of [`MEASURES`].
+    pub name: &'static str,
+    /// The size of the neighbourhoods that it looks at, if it does.
+    pub k: Option<usize>,
+    /// What it came to.
+    pub estimate: Estimate,
+}
+
+/// What to look at.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Sizes of neighbourhoods, of which the first is the one that reports give by plain name.
+    pub ks: Vec<usize>,
+    /// Look at this many points; all of up to [`EXACT_POINTS`], else [`SAMPLED_POINTS`], where it is not said.
+    pub points: Option<usize>,
+    /// Of the draw.
+    pub seed: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { ks: vec![10], points: None, seed: 0 }
+    }
+}
+
+/// All measures of a map but the objective.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scores {
+    /// Points that were looked at.
+    pub points: usize,
+    /// In the order of [`MEASURES`], those of neighbourhoods for each k.
+    pub scores: Vec<Score>,
+    /// R_NX(K) for K from 1 to N − 2.
+    pub rnx: Vec<f64>,
+    /// `[side, side]` co-ranking matrix: see [`Neighbourhoods::coranking`].
+    pub coranking: Array2<u64>,
+}
+
+impl Scores {
+    /// The measure of this name, of the first size of neighbourhoods.
+    pub fn get(&self, name: &str) -> Option<Estimate> {
+        self.scores.iter().find(|score| score.name == name).map(|score| score.estimate)
+    }
+}
+
+/// Measures the `map`, `[N, d]` with finite coordinates, of `points`, `[N, M]` as they were read; those of labels where there are
+/// classes.
 ///
-/// `map` is `[N, d]` with a small d, `labels` is `[N]`; of fewer than k + 1 points all others are asked. The work grows
-/// about as N^(3/2) for maps that spread in both directions.
-///
-/// # Panics
-///
-/// If there are not as many labels as points, no points to ask (N < 2), or k is 0.
-pub fn label_accuracy(map: ArrayView2<f32>, labels: &[u32], k: usize) -> f64 {
-    assert_eq!(map.nrows(), labels.len(), "one label a point");
-    let Some(sorted) = Sorted::new(map, k) else { return f64::NAN };
-    let right = |i: &usize| {
-        let mut votes: Vec<u32> = sorted.nearest(*i, k).into_iter().map(|j| labels[j]).collect();
-        votes.sort_unstable();
-        majority(&votes) == labels[*i]
+/// # Errors
+/// [`Error::Request`] for fewer than 4 points, other numbers of rows, sizes of neighbourhoods that are not below N/2, and distances that
+/// are not known or overflow; as for [`Metric::prepare`].
+pub fn scores(
+    points: ArrayView2<f32>,
+    metric: Metric,
+    map: ArrayView2<f32>,
+    labels: Option<&Labels>,
+    settings: &Settings,
+) -> Result<Scores> {
+    let n = map.nrows();
+    let wrong = |what: &str, cause: String, remedy: &str| Err(Error::request(what, cause, remedy));
+    if points.nrows() != n {
+        let cause = format!("it has {n} points and the data {}", points.nrows());
+        return wrong("the map", cause, "give the data that it was made of");
+    }
+    if n < 4 {
+        return wrong("the map", format!("it has {n} points"), "give at least 4");
+    }
+    if let Some(k) = settings.ks.iter().find(|&&k| k == 0 || 2 * k >= n) {
+        return wrong("--k", format!("{k} neighbours of {n} points"), &format!("give 1 to {}", n.div_ceil(2) - 1));
+    }
+    if let Some(count) = settings.points.filter(|&count| count < 2 || count > n) {
+        return wrong("--sample", format!("{count} of {n} points"), &format!("give 2 to {n}"));
+    }
+    let prepared = metric.prepare(points)?;
+    if metric == Metric::Precomputed && prepared.iter().any(|delta| delta.is_nan()) {
+        return wrong("the data", "a distance in it is not known".into(), "give the distances of all pairs");
+    }
+    let count = settings.points.unwrap_or(if n <= EXACT_POINTS { n } else { SAMPLED_POINTS });
+    let sampled = draw(n, count, settings.seed);
+    let delta = Dissimilarities::of_points(prepared.view(), metric);
+    let near = Neighbourhoods::new(&delta, map, &settings.ks, &sampled);
+    drop(delta);
+
+    let mut scores = Vec::new();
+    for (which, name) in ["trustworthiness", "continuity", "knn_recall"].into_iter().enumerate() {
+        scores.extend(near.at.iter().map(|&(k, of)| Score { name, k: Some(k), estimate: of[which] }));
+    }
+    let mut add = |name, estimate: Option<Estimate>| {
+        scores.extend(estimate.map(|estimate| Score { name, k: None, estimate }));
     };
-    let n_right = (0..labels.len()).into_par_iter().filter(right).count();
-    n_right as f64 / labels.len() as f64
+    add("rnx_area", Some(near.area));
+    if let Some(Labels::Classes { of, .. }) = labels {
+        for &k in &settings.ks {
+            scores.push(Score {
+                name: "label_accuracy",
+                k: Some(k),
+                estimate: Estimate::exact(label_accuracy(map, of, k)),
+            });
+        }
+    }
+    let mut add = |name, estimate: Option<Estimate>| {
+        scores.extend(estimate.map(|estimate| Score { name, k: None, estimate }));
+    };
+    if let Some(Labels::Classes { of, .. }) = labels {
+        add("silhouette", silhouette(map, of, &sampled));
+    }
+    let shepard = Shepard::new(prepared.view(), metric, map, settings.seed)?;
+    let names = ["spearman", "pearson", "stress_1", "normalized_stress", "scale_normalized_stress"];
+    let of_pairs = distances::of_pairs(&shepard);
+    for (which, name) in names.into_iter().enumerate() {
+        if which == 2 {
+            add("triplets", distances::of_triplets(prepared.view(), metric, map, settings.seed));
+        }
+        add(name, Some(of_pairs[which]));
+    }
+    Ok(Scores { points: count, scores, rnx: near.rnx, coranking: near.coranking })
+}
+
+/// `count` of `n` numbers, ascending: those whose hashes are least.
+fn draw(n: usize, count: usize, seed: u64) -> Vec<u32> {
+    // The finaliser of splitmix64 (Steele, Lea and Flood 2014).
+    let hash = |i: u32| {
+        let mut z = (u64::from(i) ^ seed.rotate_left(32)).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    };
+    let mut numbers: Vec<u32> = (0..n as u32).collect();
+    if count < n {
+        numbers.select_nth_unstable_by_key(count, |&i| (hash(i), i));
+        numbers.truncate(count);
+        numbers.sort_unstable();
+    }
+    numbers
 }
 
 /// The share of the `k` nearest in the input, the point itself excluded, that are among the `k` nearest in the map,
@@ -57,13 +292,6 @@ pub fn neighbors_kept(data: ArrayView2<f32>, map: ArrayView2<f32>, k: usize, sam
         })
         .sum();
     kept as f64 / (n_sampled * k.min(n_points - 1)) as f64
-}
-
-/// The most frequent label of an ascending list, the smaller of equally frequent ones.
-fn majority(votes: &[u32]) -> u32 {
-    let runs = votes.chunk_by(|a, b| a == b);
-    // The last of the greatest is taken: the smaller label must come last.
-    runs.rev().max_by_key(|run| run.len()).map_or(0, |run| run[0])
 }
 
 /// A map sorted along its first axis. The neighbours of a point are looked for outward from it until that axis alone

@@ -74,6 +74,12 @@ impl Resolution {
     pub const PLANE: Resolution = Resolution { order: 4, spacing: 0.25 };
     /// The same for 0.1 %. Most maps have that at h = 0.28; thin ones, as that of two columns, need 0.25.
     pub const FINE: Resolution = Resolution { order: 6, spacing: 0.25 };
+
+    /// What takes its place where it errs too much, on a device or on the CPU; `None` for what is as fine as can be.
+    pub fn finer(self, on_device: bool) -> Option<Resolution> {
+        let finer = if on_device { device::FINE } else { Resolution::FINE };
+        (self.spacing > finer.spacing || self.order < finer.order).then_some(finer)
+    }
 }
 
 /// Why a field cannot be evaluated.

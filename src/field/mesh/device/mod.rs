@@ -236,6 +236,15 @@ impl MeshField {
         Ok(done)
     }
 
+    /// Takes another spacing from now on, in widths of the kernel.
+    ///
+    /// # Errors
+    /// As for [`MeshField::new`].
+    pub fn refine(&mut self, gpu: &Gpu, points: &Buffer<f32>, spacing: f64) -> Result<()> {
+        self.spacing = spacing;
+        self.fit(gpu, points)
+    }
+
     /// Makes room for `capacity` points whose rows are computed exactly.
     fn list(&mut self, gpu: &Gpu, points: &Buffer<f32>, capacity: usize) -> Result<()> {
         // The old ones go first, with what is bound to them.
@@ -323,7 +332,8 @@ fn shape(extent: [f64; 3], dims: usize, kernel: Similarity, spacing: f64, limit:
     let (small_cells, small_room) = SMALL[dims - 2];
     let mut h = (longest.max(point) / small_cells).min(spacing);
     let room = if h < spacing { small_room } else { ROOM };
-    while h <= WIDEST * spacing {
+    let widest = WIDEST * spacing.max(Resolution::STANDARD.spacing * width);
+    while h <= widest {
         // A short side may grow faster than the longest.
         let spans = |d: usize| (extent[d] * room).max(longest / 4.0) / h;
         let rate = SPLIT_RATE * (spacing / (width * h)).powi(2);
