@@ -36,7 +36,7 @@ fn labels(n_classes: usize, of: Vec<u32>) -> Labels {
 }
 
 fn map<'a>(points: ArrayView2<'a, f32>, labels: Option<&'a Labels>) -> Map<'a> {
-    Map { points, labels, ids: None, title: "A title", caption: "t-SNE · perplexity 30 · KL 0.741", side: None }
+    Map { labels, title: "A title", caption: "t-SNE · perplexity 30 · KL 0.741", ..Map::new(points) }
 }
 
 /// The bytes that a map is written as, through a file, on `threads` threads.
@@ -225,7 +225,7 @@ fn text_of_any_kind_is_drawn() {
         vec![String::new(), "字 \u{1f600} \u{202e}\u{7}\t".into(), "Ünï Ωλ Ждё → ≤ ∞".into(), "long ".repeat(2000)];
     let labels = Labels::Classes { names, of };
     for title in ["", "word", &"no-spaces".repeat(500), &"many words ".repeat(500), "\u{0}\n\r"] {
-        let map = Map { points: points.view(), labels: Some(&labels), ids: None, title, caption: title, side: None };
+        let map = Map { labels: Some(&labels), title, caption: title, ..Map::new(points.view()) };
         let picture = picture(&map);
         assert!(picture.width() < 2000 && picture.height() < 2000, "text made the page large");
     }

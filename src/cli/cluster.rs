@@ -475,12 +475,11 @@ fn picture(path: &Path, side: Option<u32>, data: &Dataset, fit: &Fit, settings: 
     );
     let classes = classes(labels, fit.mixture.n_components());
     let map = render::Map {
-        points: portrait.points.view(),
         labels: Some(&classes),
-        ids: None,
         title: &outputs::title(&data.name),
         caption: &joined(&caption, &portrait.note),
         side,
+        ..render::Map::new(portrait.points.view())
     };
     render::write_picture(path, &render::Picture { map, ellipses: &ellipses, legend: true })
 }
@@ -513,12 +512,11 @@ fn frames(
         let what = if settings.variational { "evidence bound" } else { "log-likelihood" };
         let caption = format!("step {} · {what} {:.3}", step.step, step.objective);
         let map = render::Map {
-            points: portrait.points.view(),
             labels: Some(&classes),
-            ids: None,
             title: &outputs::title(&data.name),
             caption: &caption,
             side,
+            ..render::Map::new(portrait.points.view())
         };
         let picture = render::Picture { map, ellipses: &ellipses, legend: false };
         render::write_picture(&frame(folder, step.step), &picture)?;

@@ -5,7 +5,7 @@ use super::progress::{self, Display};
 use super::report::{Circumstances, Clusters, Report};
 use super::{End, adapters, cluster, host, interrupt, outputs};
 use crate::affinity::Law;
-use crate::data::{Dataset, Input, Points};
+use crate::data::{Column, Dataset, Input, Pictures, Points};
 use crate::engine::Stop;
 use crate::gpu::{self, Gpu};
 use crate::job::{self, Backend, Event, Given};
@@ -16,6 +16,7 @@ use crate::plan::{Affinity, Budget, Plan, Settings, Shape, Start};
 use crate::score::Shepard;
 use crate::{Error, Result, input, render};
 use ndarray::{Array2, Axis};
+use std::mem::take;
 use std::time::Instant;
 
 /// Runs the command.
@@ -145,7 +146,10 @@ pub fn run(arguments: &Embed) -> Result<End> {
         notes.remove(0);
     }
 
-    let (ids, clock) = (brought.ids.clone(), Instant::now());
+    let mut brought = brought;
+    let along =
+        Along { ids: brought.ids.take(), columns: take(&mut brought.columns), pictures: brought.pictures.take() };
+    let clock = Instant::now();
     let is_dense = matches!(brought.points, Points::Dense(_));
     if !is_dense {
         display.stage("pca");
@@ -191,7 +195,7 @@ pub fn run(arguments: &Embed) -> Result<End> {
         }
     });
     let clock = Instant::now();
-    let maps_written = write_maps(arguments, &data, ids.as_deref(), &settings, &plan, &done, clusters.as_ref());
+    let maps_written = write_maps(arguments, &data, &along, &settings, &plan, &done, clusters.as_ref());
     if let Some(path) = &arguments.report {
         let around = Circumstances {
             device: gpu.as_ref().map(|gpu| (gpu.adapter(), gpu.memory().1)),
@@ -269,10 +273,17 @@ fn clusters(done: &job::Done, k: usize, seed: u64) -> Result<Fit> {
     mixture::fit(&prepared, k, &mixture::Settings { seed, ..Default::default() }, None, &mut |_| Ok(true))
 }
 
+/// What goes along with the rows from the input to the map.
+struct Along {
+    ids: Option<Vec<String>>,
+    columns: Vec<Column>,
+    pictures: Option<Pictures>,
+}
+
 fn write_maps(
     arguments: &Embed,
     data: &Dataset,
-    ids: Option<&[String]>,
+    along: &Along,
     settings: &Settings,
     plan: &Plan,
     done: &job::Done,
@@ -280,12 +291,14 @@ fn write_maps(
 ) -> Result<()> {
     let components = clusters.map(|fit| cluster::classes(fit.labels(), fit.mixture.n_components()));
     let map = render::Map {
-        points: done.outcome.embedding.points.view(),
         labels: components.as_ref().or(data.labels.as_ref()),
-        ids,
+        ids: along.ids.as_deref(),
+        columns: &along.columns,
+        pictures: along.pictures.as_ref(),
         title: &outputs::title(&data.name),
         caption: &caption(plan, settings, done, clusters),
         side: arguments.picture_size,
+        ..render::Map::new(done.outcome.embedding.points.view())
     };
     // One full disk does not keep the map from another.
     let mut written: Vec<Result<()>> = arguments.outputs.iter().map(|path| render::write(path, &map)).collect();

@@ -41,7 +41,7 @@ pub use neighbors::read_neighbors;
 pub use pictures::EXTENSIONS as PICTURES;
 pub use triples::read_triples;
 
-use crate::data::{Dataset, Input, Labels, Points};
+use crate::data::{self, Column, Dataset, Input, Labels, Points};
 use crate::error::{Error, Result, size};
 use ndarray::Array2;
 use settle::Treatment;
@@ -345,13 +345,28 @@ struct Parsed {
     /// Labels to take where none are asked for.
     own_labels: Option<Vec<String>>,
     ids: Option<Vec<String>>,
+    /// Columns that go along: their names, and a text a row.
+    carried: Vec<(String, Vec<String>)>,
+    /// One a row, where the rows are pictures.
+    pictures: Option<data::Pictures>,
     notes: Vec<String>,
 }
 
 impl Parsed {
     /// Points and nothing else.
     fn new(points: Points, of: usize, rows: Option<Vec<u32>>, notes: Vec<String>) -> Parsed {
-        Parsed { points, columns: Vec::new(), of, rows, labels: None, own_labels: None, ids: None, notes }
+        Parsed {
+            points,
+            columns: Vec::new(),
+            of,
+            rows,
+            labels: None,
+            own_labels: None,
+            ids: None,
+            carried: Vec::new(),
+            pictures: None,
+            notes,
+        }
     }
 
     /// Leaves out all rows but these, of those that are here; the points are not touched.
@@ -360,9 +375,11 @@ impl Parsed {
             Some(rows) => kept.iter().map(|&i| rows[i]).collect(),
             None => kept.iter().map(|&i| i as u32).collect(),
         });
-        for texts in [&mut self.labels, &mut self.own_labels, &mut self.ids].into_iter().flatten() {
+        let texts = [&mut self.labels, &mut self.own_labels, &mut self.ids].into_iter().flatten();
+        for texts in texts.chain(self.carried.iter_mut().map(|(_, texts)| texts)) {
             *texts = kept.iter().map(|&i| std::mem::take(&mut texts[i])).collect();
         }
+        self.pictures = self.pictures.take().map(|pictures| pictures.select(kept));
     }
 }
 
@@ -420,7 +437,13 @@ pub fn open(request: &Request) -> Result<Input> {
         (None, Some(path)) => Some(here(labels::from_file(&mut open_array(path, request.limit())?, of, name)?)),
         (None, None) => None,
     };
+    let columns = parsed.carried.into_iter().map(|(column, texts)| {
+        let values = labels::from_texts(&format!("{name}, column {}", pick::shown(&column)), texts)?;
+        Ok(Column { name: column, values })
+    });
     Ok(Input {
+        columns: columns.collect::<Result<_>>()?,
+        pictures: parsed.pictures,
         name: name.to_string(),
         points: parsed.points,
         labels,
@@ -463,6 +486,8 @@ pub fn in_memory(mut input: Input, memory: u64) -> Result<Input> {
             points: input.points,
             labels: None,
             ids: None,
+            columns: Vec::new(),
+            pictures: None,
             of: input.of,
             rows: None,
             notes: Vec::new(),

@@ -18,7 +18,7 @@ mod shepard;
 pub use replace::{discard, replace};
 pub use shepard::{check_shepard, write_shepard};
 
-use crate::data::Labels;
+use crate::data::{Column, Frame, Labels, Pictures};
 use crate::error::{Error, Result};
 use ndarray::ArrayView2;
 use std::io::{self, Write};
@@ -33,12 +33,35 @@ pub struct Map<'a> {
     pub labels: Option<&'a Labels>,
     /// `[N]` names of the points, if there are any, for tables.
     pub ids: Option<&'a [String]>,
+    /// What goes along with the points, `[N]` values each, for tables and for what is read on a screen; names are distinct.
+    pub columns: &'a [Column],
+    /// The `[N]` pictures that the points stand for, if they do.
+    pub pictures: Option<&'a Pictures>,
+    /// The map on its way, in order of iterations; empty where none were kept.
+    pub frames: &'a [Frame],
     /// Shown above the picture; empty for none.
     pub title: &'a str,
     /// Shown below the picture: method, perplexity, objective; empty for none.
     pub caption: &'a str,
     /// The longer side of a picture's plot in pixels; 1200 to 4000 by the number of points where it is not said.
     pub side: Option<u32>,
+}
+
+impl<'a> Map<'a> {
+    /// A map of `points`, `[N, d]`, of which nothing else is known.
+    pub fn new(points: ArrayView2<'a, f32>) -> Map<'a> {
+        Map {
+            points,
+            labels: None,
+            ids: None,
+            columns: &[],
+            pictures: None,
+            frames: &[],
+            title: "",
+            caption: "",
+            side: None,
+        }
+    }
 }
 
 /// A Gaussian on a picture: drawn as the curves one and two standard deviations from its centre.
@@ -169,17 +192,36 @@ fn check_map(map: &Map) -> Result<()> {
     if let Some(ids) = map.ids.filter(|ids| ids.len() != n_points) {
         return wrong(format!("it has {n_points} points but {} names", ids.len()));
     }
-    let Some(labels) = map.labels else { return Ok(()) };
-    if labels.len() != n_points {
-        return wrong(format!("it has {n_points} points but {} labels", labels.len()));
+    if let Some(pictures) = map.pictures {
+        let whole = n_points * pictures.width * pictures.height * pictures.channels;
+        if whole == 0 || pictures.bytes.len() != whole || ![1, 3].contains(&pictures.channels) {
+            return wrong(format!("its pictures are not {n_points} of one size in grey or in colour"));
+        }
     }
-    match labels {
+    if let Some(frame) = map.frames.iter().find(|frame| frame.points.dim() != (n_points, dims)) {
+        return wrong(format!("its frame of iteration {} has another shape", frame.iteration));
+    }
+    let labels = map.labels.map(|labels| ("label", labels));
+    labels.into_iter().chain(map.columns.iter().map(|column| (&*column.name, &column.values))).try_for_each(
+        |(name, values)| match check_values(values, n_points) {
+            Ok(()) => Ok(()),
+            Err(cause) => wrong(format!("column {name}: {cause}")),
+        },
+    )
+}
+
+/// Says what is wrong with labels or another column of `n_points` values.
+fn check_values(values: &Labels, n_points: usize) -> std::result::Result<(), String> {
+    if values.len() != n_points {
+        return Err(format!("{} values for {n_points} points", values.len()));
+    }
+    match values {
         Labels::Classes { names, of } => match of.iter().find(|&&class| class as usize >= names.len()) {
-            Some(class) => wrong(format!("there is a label of class {class}, but only {} classes", names.len())),
+            Some(class) => Err(format!("there is a value of class {class}, but only {} classes", names.len())),
             None => Ok(()),
         },
         Labels::Numbers(values) => match values.iter().position(|value| !value.is_finite()) {
-            Some(row) => wrong(format!("the label of row {row} is {}", values[row])),
+            Some(row) => Err(format!("the value of row {row} is {}", values[row])),
             None => Ok(()),
         },
     }
