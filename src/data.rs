@@ -32,7 +32,7 @@ pub struct Input {
     pub labels: Option<Labels>,
     /// One name a row.
     pub ids: Option<Vec<String>>,
-    /// What goes along with the rows and is not embedded, in the order in which it was asked for; names are distinct.
+    /// What goes along with the rows and is not embedded, in the order of the file; names are distinct.
     pub columns: Vec<Column>,
     /// One picture a row, where the rows are pictures.
     pub pictures: Option<Pictures>,

@@ -979,6 +979,69 @@ fn columns_and_treatments_reach_embed_and_cluster() {
     folder.refused(&["embed", "good.csv", "--image-size", "0", "-o", "x.npy"], &["--image-size 0", "64x48"]);
 }
 
+/// Columns that are not embedded arrive in the map beside their own rows.
+#[test]
+fn columns_are_carried_along() {
+    let folder = Folder::new();
+    let cells = |i: usize, m: usize| match m {
+        0 => format!("n{i}"),
+        1 => (i as f64 / 8.0).to_string(),
+        2 => {
+            if i % 7 == 3 {
+                String::new()
+            } else {
+                i.to_string()
+            }
+        }
+        m => value(i, m).to_string(),
+    };
+    folder.write("mixed.csv", table("name,weight,count,a,b\n", 40, cells));
+    let embed = |input: &str, more: &[&str]| {
+        let options = ["embed", input, "--carry", "count,weight", "--id", "name", "--subsample", "30"];
+        [&options[..], more, &QUICK].concat().iter().map(|word| word.to_string()).collect::<Vec<_>>()
+    };
+    fn words(line: &[String]) -> Vec<&str> {
+        line.iter().map(String::as_str).collect()
+    }
+    let ran = folder.done(&words(&embed("mixed.csv", &["-o", "m.csv", "--report", "report.json"])));
+    assert!(ran.stderr.contains("column count is carried as text, since"), "{}", ran.stderr);
+    assert_eq!(folder.report()["input_dims"], 2);
+    let check = |name: &str| {
+        let map = String::from_utf8(folder.read(name)).expect("text");
+        let mut lines = map.lines();
+        assert_eq!(lines.next(), Some("x,y,id,weight,count"));
+        for line in lines.by_ref() {
+            let fields: Vec<&str> = line.split(',').collect();
+            let i: usize = fields[2][1..].parse().expect("a row's number");
+            assert_eq!(fields[3..], [cells(i, 1), cells(i, 2)], "{line}");
+        }
+        assert_eq!(map.lines().count(), 31);
+    };
+    check("m.csv");
+    if render::WRITERS.iter().any(|writer| writer.extension == "parquet") {
+        // All through Parquet, and back as it was.
+        folder.done(&words(&embed("mixed.csv", &["-o", "m.parquet"])));
+        let again = ["embed", "m.parquet", "--carry", "weight,count", "--id", "id", "-o", "again.csv"];
+        folder.done(&[&again[..], &QUICK].concat());
+        check("again.csv");
+    }
+    for (asked, parts) in [
+        ("elsewhere", &["--carry elsewhere: mixed.csv has no such column", "weight, count"][..]),
+        ("weight,weight", &["--carry: weight is named twice"]),
+    ] {
+        folder.refused(&["embed", "mixed.csv", "--columns", "a,b", "--carry", asked, "-o", "x.npy"], parts);
+    }
+    folder.write("axes.csv", table("x,y,z\n", 40, |i, m| value(i, m).to_string()));
+    folder.refused(
+        &["embed", "axes.csv", "--carry", "x", "-o", "m.csv"],
+        &["--carry x: the map has a column of that name itself"],
+    );
+    folder.refused(
+        &["embed", "sample:digits", "--carry", "3", "-o", "m.csv"],
+        &["--carry 3: sample:digits has no columns beside its values"],
+    );
+}
+
 /// Every metric gives a map, on the CPU; what it cannot do is refused with its reason.
 #[test]
 fn metrics_run_or_are_refused() {

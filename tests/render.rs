@@ -1,10 +1,10 @@
 //! Maps are written whole or not at all, read back as they were, and drawn so that everything in them can be seen.
 
 use ndarray::{Array2, ArrayView2, Axis, ShapeBuilder, arr2};
-use nearfield::data::Labels;
+use nearfield::data::{Column, Labels, Points};
 use nearfield::render::{self, Map, WRITERS};
 use nearfield::score::{label_accuracy, neighbors_kept};
-use nearfield::{Error, Result};
+use nearfield::{Error, Result, input};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -244,7 +244,7 @@ fn check_refuses_what_cannot_be_written() {
     fs::set_permissions(at("protected.png"), read_only).unwrap();
 
     for (name, part) in [
-        ("map.jpeg", ".jpeg; the known ones are .npy, .csv, .png"),
+        ("map.jpeg", ".jpeg; the known ones are .npy, .csv, "),
         ("map", "no extension"),
         (".png", "no extension"),
         ("missing/map.png", "missing does not exist"),
@@ -385,4 +385,40 @@ fn a_random_map_scores_badly_and_a_good_one_well() {
     assert!(bad_accuracy < 0.2 && bad_kept < 0.05, "{bad_accuracy}, {bad_kept}");
     assert_eq!(label_accuracy(good.view(), &classes, 10), 1.0);
     assert_eq!(neighbors_kept(good.view(), good.view(), 10, 500), 1.0);
+}
+
+/// What another program makes of a map in Parquet, and our own reader: the same coordinates, labels, names and columns.
+#[cfg(feature = "parquet")]
+#[test]
+fn parquet_reads_back_equal() {
+    let (points, of) = groups(500, 3, 4);
+    let digits = Labels::Classes { names: ["-1", "0", "9", "10"].map(String::from).to_vec(), of: of.clone() };
+    let words = Labels::Classes { names: ["007", "a, b", "ü", ""].map(String::from).to_vec(), of };
+    let numbers = Labels::Numbers((0..500).map(|i| f64::from(i) / 3.0).collect());
+    let ids: Vec<String> = (0..500).map(|i| format!("point {i}")).collect();
+    let columns = [("word", &words), ("number", &numbers)]
+        .map(|(name, values)| Column { name: name.into(), values: values.clone() });
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("map.parquet").display().to_string();
+    for dims in [2, 3] {
+        let shown = points.slice(ndarray::s![.., ..dims]);
+        let map = Map { labels: Some(&digits), ids: Some(&ids), columns: &columns, ..Map::new(shown) };
+        render::write(Path::new(&path), &map).unwrap();
+        let axes: Vec<String> = ["x", "y", "z"][..dims].iter().map(|axis| axis.to_string()).collect();
+        let carry = ["word".to_string(), "number".to_string()];
+        let request = input::Request {
+            columns: &axes,
+            labels: Some("label"),
+            id: Some("id"),
+            carry: &carry,
+            ..input::Request::new(&path)
+        };
+        let read = input::open(&request).unwrap();
+        let Points::Dense(values) = read.points else { panic!("it is small") };
+        assert_eq!(values, shown);
+        assert_eq!((read.labels.as_ref(), read.ids.as_ref()), (Some(&digits), Some(&ids)));
+        assert_eq!(read.columns[1], columns[1]);
+        let texts = |column: &Column| (0..500).map(|i| column.values.text(i)).collect::<Vec<_>>();
+        assert_eq!(texts(&read.columns[0]), texts(&columns[0]));
+    }
 }

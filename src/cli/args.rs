@@ -95,6 +95,12 @@ pub struct Embed {
     #[arg(long, value_name = "COLUMN|FILE")]
     pub id: Option<String>,
 
+    /// Columns of the input that go along into the map's tables, with the labels: chosen as by --columns.
+    ///
+    /// They take no part in the map. Whether they are classes or numbers is found out as it is for labels.
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    pub carry: Vec<String>,
+
     #[command(flatten)]
     #[allow(missing_docs, reason = "the help of a flattened struct would take its place")]
     pub reading: Reading,
@@ -491,6 +497,7 @@ impl Embed {
         input::Request {
             labels: self.labels.as_deref(),
             id: self.id.as_deref(),
+            carry: &self.carry,
             header: self.header.into(),
             shifts_cancel: self.metric.metric().is_shift_invariant(),
             distances: self.metric == MetricChoice::Precomputed,

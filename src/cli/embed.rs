@@ -264,7 +264,9 @@ fn check_outputs(arguments: &Embed) -> Result<()> {
     arguments.report.iter().try_for_each(|path| render::check_place(path))?;
     arguments.shepard.iter().try_for_each(|path| render::check_shepard(path))?;
     let outputs = arguments.outputs.iter().chain(&arguments.report).chain(&arguments.shepard);
-    outputs::check_distinct(outputs, &[Some(&arguments.input), arguments.labels.as_deref()])
+    let files = [&arguments.labels, &arguments.id, &arguments.neighbors_file, &arguments.affinities];
+    let read = files.into_iter().flatten().chain([&arguments.input, &arguments.init]);
+    outputs::check_distinct(outputs, &read.map(|path| Some(path.as_str())).collect::<Vec<_>>())
 }
 
 /// The mixture of `k` components of a finished map, by EM on the CPU: a map has few columns.

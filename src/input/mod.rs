@@ -117,6 +117,8 @@ pub struct Request<'a> {
     /// The columns that are read, by name, by number where they have none (of text from 1, of arrays from 0), or as `A..B`; all that
     /// hold numbers if there are none.
     pub columns: &'a [String],
+    /// Columns that go along to the map, chosen as `columns` are, and are no part of the points. Of tables only.
+    pub carry: &'a [String],
     /// Read this many rows, drawn by `seed`.
     pub subsample: Option<usize>,
     /// Of the draw.
@@ -151,6 +153,7 @@ impl<'a> Request<'a> {
             id: None,
             header: Header::Auto,
             columns: &[],
+            carry: &[],
             subsample: None,
             seed: 0,
             missing: Missing::Refuse,
@@ -182,6 +185,7 @@ impl<'a> Request<'a> {
     fn check_distances(&self) -> Result<()> {
         let of_columns = [
             ("--columns", !self.columns.is_empty()),
+            ("--carry", !self.carry.is_empty()),
             ("--missing", self.missing != Missing::Refuse),
             ("--normalize", self.normalize.is_some()),
             ("--log1p", self.log1p),
@@ -437,12 +441,9 @@ pub fn open(request: &Request) -> Result<Input> {
         (None, Some(path)) => Some(here(labels::from_file(&mut open_array(path, request.limit())?, of, name)?)),
         (None, None) => None,
     };
-    let columns = parsed.carried.into_iter().map(|(column, texts)| {
-        let values = labels::from_texts(&format!("{name}, column {}", pick::shown(&column)), texts)?;
-        Ok(Column { name: column, values })
-    });
+    let columns = carried(parsed.carried, &mut parsed.notes)?;
     Ok(Input {
-        columns: columns.collect::<Result<_>>()?,
+        columns,
         pictures: parsed.pictures,
         name: name.to_string(),
         points: parsed.points,
@@ -453,6 +454,33 @@ pub fn open(request: &Request) -> Result<Input> {
         notes: parsed.notes,
     })
 }
+
+/// Columns that go along, their texts made into classes or numbers.
+///
+/// Errors: a name that the map has itself, or that is there twice.
+fn carried(columns: Vec<(String, Vec<String>)>, notes: &mut Vec<String>) -> Result<Vec<Column>> {
+    let mut carried: Vec<Column> = Vec::new();
+    for (name, texts) in columns {
+        let refuse =
+            |cause: &str, remedy: &str| Err(Error::request(format!("--carry {}", pick::shown(&name)), cause, remedy));
+        if MAP_COLUMNS.contains(&name.as_str()) {
+            return refuse("the map has a column of that name itself", "give it by --labels or --id, or rename it");
+        }
+        if carried.iter().any(|column| column.name == name) {
+            return refuse("there are two columns of that name", "rename one of them");
+        }
+        let (values, missing) = labels::from_column(texts);
+        if missing > 0 {
+            let missing = counted(missing as u64, "value");
+            notes.push(format!("column {} is carried as text, since {missing} of it are missing", pick::shown(&name)));
+        }
+        carried.push(Column { name, values });
+    }
+    Ok(carried)
+}
+
+/// What a map's own columns are called in tables.
+pub const MAP_COLUMNS: [&str; 5] = ["x", "y", "z", "label", "id"];
 
 /// The same with its points as a matrix in memory, which is a data set.
 ///
@@ -598,8 +626,12 @@ fn check_shape(name: &str, rows: u64, columns: u64) -> Result<()> {
     Ok(())
 }
 
-/// Refuses labels and names that no file holds, before a long read.
+/// Refuses labels and names that no file holds, before a long read, and columns to carry: for what has no named columns.
 fn check_files(request: &Request) -> Result<()> {
+    if let Some(column) = request.carry.first() {
+        let cause = format!("{} has no columns beside its values", request.input);
+        return Err(Error::request(format!("--carry {column}"), cause, "leave it out, or give a table"));
+    }
     for (option, path) in [("--labels", request.labels), ("--id", request.id)] {
         let is_file = |path: &str| {
             Path::new(path).exists() || path.rsplit_once(':').is_some_and(|(file, _)| Path::new(file).exists())

@@ -24,6 +24,8 @@ pub(super) struct Roles {
     pub values: Vec<usize>,
     pub label: Option<usize>,
     pub id: Option<usize>,
+    /// Ascending.
+    pub carried: Vec<usize>,
     pub notes: Vec<String>,
 }
 
@@ -53,9 +55,21 @@ impl Roles {
         check_files(&Request {
             labels: request.labels.filter(|_| label.is_none()),
             id: request.id.filter(|_| id.is_none()),
+            carry: &[],
             ..*request
         })?;
-        let is_text = |column: &usize| Some(*column) == label || Some(*column) == id;
+        let carried = match request.carry {
+            [] => Vec::new(),
+            asked => chosen("--carry", asked, Some(names), names.len(), 0, name)?,
+        };
+        for &column in &carried {
+            if let Kind::Other(what) = &kinds[column] {
+                let cause = format!("column {} holds {what}", shown(&names[column]));
+                return Err(Error::request("--carry", cause, "give columns of text or numbers"));
+            }
+        }
+        let is_text =
+            |column: &usize| Some(*column) == label || Some(*column) == id || carried.binary_search(column).is_ok();
         let mut notes = Vec::new();
         let values: Vec<usize> = match request.columns {
             [] => {
@@ -71,7 +85,7 @@ impl Roles {
                 (0..names.len()).filter(|column| !is_text(column) && kinds[*column] == Kind::Numbers).collect()
             }
             asked => {
-                let values = chosen(asked, Some(names), names.len(), 0, name)?;
+                let values = chosen("--columns", asked, Some(names), names.len(), 0, name)?;
                 for &column in &values {
                     let what = match &kinds[column] {
                         Kind::Numbers => continue,
@@ -79,7 +93,7 @@ impl Roles {
                         Kind::Other(what) => what,
                     };
                     let cause = format!("column {} holds {what}, not numbers", shown(&names[column]));
-                    return Err(Error::request(name, cause, "give it by --labels or --id, or leave it out"));
+                    return Err(Error::request(name, cause, "give it by --labels, --id or --carry, or leave it out"));
                 }
                 values.into_iter().filter(|column| !is_text(column)).collect()
             }
@@ -87,7 +101,7 @@ impl Roles {
         if values.is_empty() {
             return Err(Error::request(name, "has no columns of numbers", "at least 1 is needed"));
         }
-        Ok(Roles { values, label, id, notes })
+        Ok(Roles { values, label, id, carried, notes })
     }
 }
 
@@ -135,6 +149,7 @@ pub(super) struct Gather<'a> {
     values: Vec<f64>,
     labels: Vec<String>,
     ids: Vec<String>,
+    carried: Vec<Vec<String>>,
 }
 
 /// Some of the rows, column by column.
@@ -145,6 +160,8 @@ pub(super) struct Batch {
     /// A text is `None` where it is missing.
     pub labels: Option<Vec<Option<String>>>,
     pub ids: Option<Vec<Option<String>>>,
+    /// One for each of [`Roles::carried`].
+    pub carried: Vec<Vec<Option<String>>>,
 }
 
 impl<'a> Gather<'a> {
@@ -166,6 +183,7 @@ impl<'a> Gather<'a> {
             values: Vec::new(),
             labels: Vec::new(),
             ids: Vec::new(),
+            carried: Vec::new(),
         })
     }
 
@@ -227,12 +245,16 @@ impl<'a> Gather<'a> {
                 }
             }
         }
+        self.carried.resize(batch.carried.len(), Vec::new());
+        for (mut texts, into) in batch.carried.into_iter().zip(&mut self.carried) {
+            into.extend(rows.iter().map(|&row| texts[row].take().unwrap_or_default()));
+        }
         self.read += batch.rows;
         Ok(())
     }
 
     /// The points.
-    pub fn settle(self, roles: Roles) -> Result<Parsed> {
+    pub fn settle(self, roles: Roles, names: &[String]) -> Result<Parsed> {
         let m = self.columns.len();
         let n = self.drawn.as_ref().map_or(self.of, Vec::len);
         if self.read != self.of {
@@ -253,7 +275,8 @@ impl<'a> Gather<'a> {
         let mut parsed = Parsed::new(Points::Dense(points), self.of, self.drawn.clone(), notes);
         parsed.labels = roles.label.map(|_| self.labels);
         parsed.ids = roles.id.map(|_| self.ids);
-        parsed.columns = self.columns.clone();
+        parsed.carried = roles.carried.iter().map(|&column| names[column].clone()).zip(self.carried).collect();
+        parsed.columns = self.columns;
         Ok(parsed)
     }
 }

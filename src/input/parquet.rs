@@ -72,13 +72,15 @@ fn decode(name: &str, file: File, limit: u64, request: &Request) -> Result<Parse
             Some(column) => texts(group.as_ref(), column, &leaves[column], rows).map(Some).map_err(broken),
         };
         let (labels, ids) = (texts(roles.label)?, texts(roles.id)?);
-        if [&labels, &ids].into_iter().flatten().any(|texts| texts.len() != rows) {
+        let carried: Vec<_> =
+            roles.carried.iter().filter_map(|&column| texts(Some(column)).transpose()).collect::<Result<_>>()?;
+        if [&labels, &ids].into_iter().flatten().chain(&carried).any(|texts| texts.len() != rows) {
             return Err(Error::request(name, "is truncated: a column ends before its rows do", "write it again"));
         }
-        gather.push(&value_names, Batch { rows, numbers, labels, ids })?;
+        gather.push(&value_names, Batch { rows, numbers, labels, ids, carried })?;
         first += rows;
     }
-    gather.settle(roles)
+    gather.settle(roles, &names)
 }
 
 fn broken(name: &str, error: &ParquetError) -> Error {
@@ -271,7 +273,7 @@ fn texts(
         Ok(texts)
     }
     if leaf.max_rep_level() > 0 {
-        return Err(ParquetError::General("a list is no label".into()));
+        return Err(ParquetError::General("a list is neither label nor text".into()));
     }
     match group.get_column_reader(column)? {
         ColumnReader::BoolColumnReader(reader) => all(reader, leaf, rows, |x| x.to_string()),

@@ -6,6 +6,8 @@
 
 mod replace;
 mod table;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod scatter;
 mod legend;
 mod palette;
@@ -101,8 +103,14 @@ pub const WRITERS: &[Writer] = &[
     Writer { extension: "npy", what: "NumPy array, f32 [points, dims]", write: table::npy },
     Writer {
         extension: "csv",
-        what: "table with a header: x, y, z in 3-D, and label and id if there are any",
+        what: "table with a header: x, y, z in 3-D, label and id if there are any, and what --carry names",
         write: table::csv,
+    },
+    #[cfg(feature = "parquet")]
+    Writer {
+        extension: "parquet",
+        what: "the same as Parquet: floats, whole numbers and text by column",
+        write: parquet::parquet,
     },
     Writer { extension: "png", what: "picture: points coloured by label, with a legend", write: scatter::png },
 ];
