@@ -16,6 +16,7 @@ mod canvas;
 mod png;
 pub mod chart;
 mod shepard;
+mod html;
 
 pub use replace::{discard, replace};
 pub use shepard::{check_shepard, write_shepard};
@@ -113,6 +114,11 @@ pub const WRITERS: &[Writer] = &[
         write: parquet::parquet,
     },
     Writer { extension: "png", what: "picture: points coloured by label, with a legend", write: scatter::png },
+    Writer {
+        extension: "html",
+        what: "page to explore in a browser, without a network: zoom, search, select, colour by any column",
+        write: html::html,
+    },
 ];
 
 /// Checks before any work is done that `path` can be written: its extension is one of [`WRITERS`], its folder exists

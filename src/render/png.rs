@@ -10,9 +10,21 @@ const LARGE: usize = 3_000_000;
 
 /// Writes `[height, width, 3]` bytes.
 pub fn encode(pixels: &[u8], width: usize, height: usize, out: &mut dyn Write) -> io::Result<()> {
+    encode_channels(pixels, width, height, 3, out)
+}
+
+/// Writes `[height, width, channels]` bytes, grey (1) or in colour (3).
+pub fn encode_channels(
+    pixels: &[u8],
+    width: usize,
+    height: usize,
+    channels: usize,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let color = if channels == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
     let compression = if pixels.len() < LARGE { CompressionType::Best } else { CompressionType::Fast };
     let encoder = PngEncoder::new_with_quality(out, compression, FilterType::Adaptive);
-    encoder.write_image(pixels, width as u32, height as u32, ExtendedColorType::Rgb8).map_err(|error| match error {
+    encoder.write_image(pixels, width as u32, height as u32, color).map_err(|error| match error {
         ImageError::IoError(error) => error,
         other => io::Error::other(other),
     })
