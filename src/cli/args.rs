@@ -254,6 +254,12 @@ pub struct Embed {
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = parse_whole, help_heading = DESCENT)]
     pub trace_every: usize,
 
+    /// The run as a film: a folder of numbered pictures, or .png (animated) or .gif. The slider of a page plays it, too.
+    ///
+    /// At most 150 frames and 512 MiB of them, evenly spread over the iterations, all at one scale. A folder is made if it is not there.
+    #[arg(long, value_name = "FOLDER|FILE")]
+    pub frames: Option<PathBuf>,
+
     /// Seed of everything random.
     ///
     /// The same seed on the same device gives the same bytes.
@@ -501,6 +507,7 @@ impl Embed {
             header: self.header.into(),
             shifts_cancel: self.metric.metric().is_shift_invariant(),
             distances: self.metric == MetricChoice::Precomputed,
+            thumbnails: self.outputs.iter().any(|path| render::shows_pictures(path)),
             ..self.reading.request(&self.input, self.seed)
         }
     }
@@ -547,6 +554,7 @@ impl Embed {
             stop_below: self.stop_below,
             max_seconds: self.max_time,
             trace_every: self.trace_every,
+            frames: self.frames.is_some(),
             seed: self.seed,
             knn: match self.knn {
                 KnnChoice::Auto => Knn::Auto,

@@ -379,11 +379,7 @@ fn check_outputs(arguments: &Cluster) -> Result<()> {
     arguments.parameters.iter().try_for_each(|path| known(&["json"], path))?;
     arguments.report.iter().try_for_each(|path| render::check_place(path))?;
     if let Some(folder) = &arguments.frames {
-        // A folder that is not there yet goes where a file would.
-        render::check_place(&if folder.is_dir() { frame(folder, 0) } else { folder.clone() })?;
-        if folder.exists() && !folder.is_dir() {
-            return Err(Error::request(folder.display(), "is no folder", "name one for --frames"));
-        }
+        render::check_folder(folder)?;
     }
     outputs::check_distinct(all_outputs(arguments), &[Some(&arguments.input), arguments.labels.as_deref()])
 }
@@ -498,10 +494,7 @@ fn frames(
     gpu: Option<&Gpu>,
     fit: &Fit,
 ) -> Result<()> {
-    if !folder.is_dir() {
-        let failed = |error| Error::job(folder.display(), format!("cannot be made: {error}"), "name another folder");
-        std::fs::create_dir(folder).map_err(failed)?;
-    }
+    render::make_folder(folder)?;
     let portrait = Portrait::new(data.points.view())?;
     let k = fit.mixture.n_components();
     let mut observe = |step: &Step| {

@@ -263,7 +263,8 @@ fn check_outputs(arguments: &Embed) -> Result<()> {
     arguments.outputs.iter().try_for_each(|path| render::check(path))?;
     arguments.report.iter().try_for_each(|path| render::check_place(path))?;
     arguments.shepard.iter().try_for_each(|path| render::check_shepard(path))?;
-    let outputs = arguments.outputs.iter().chain(&arguments.report).chain(&arguments.shepard);
+    arguments.frames.iter().try_for_each(|path| render::check_film(path))?;
+    let outputs = arguments.outputs.iter().chain(&arguments.report).chain(&arguments.shepard).chain(&arguments.frames);
     let files = [&arguments.labels, &arguments.id, &arguments.neighbors_file, &arguments.affinities];
     let read = files.into_iter().flatten().chain([&arguments.input, &arguments.init]);
     outputs::check_distinct(outputs, &read.map(|path| Some(path.as_str())).collect::<Vec<_>>())
@@ -297,6 +298,7 @@ fn write_maps(
         ids: along.ids.as_deref(),
         columns: &along.columns,
         pictures: along.pictures.as_ref(),
+        frames: &done.outcome.frames,
         title: &outputs::title(&data.name),
         caption: &caption(plan, settings, done, clusters),
         side: arguments.picture_size,
@@ -304,6 +306,7 @@ fn write_maps(
     };
     // One full disk does not keep the map from another.
     let mut written: Vec<Result<()>> = arguments.outputs.iter().map(|path| render::write(path, &map)).collect();
+    written.extend(arguments.frames.iter().map(|path| render::write_film(path, &map)));
     written.extend(arguments.shepard.iter().map(|path| {
         let prepared = settings.metric.prepare(data.points.view())?;
         let shepard = Shepard::new(prepared.view(), settings.metric, map.points, plan.seed)?;

@@ -31,6 +31,7 @@ mod named;
 mod sparse;
 mod stored;
 mod pictures;
+mod thumbnails;
 mod labels;
 mod distances;
 mod triples;
@@ -133,6 +134,8 @@ pub struct Request<'a> {
     pub standardize: bool,
     /// For folders of pictures, and only for them.
     pub pictures: Option<Pictures>,
+    /// Keep a small copy of each picture, where rows are pictures.
+    pub thumbnails: bool,
     /// Whether the metric ignores a shift common to all rows, as euclidean distance does and cosine does not. Only
     /// then may a column that lies far from the origin be shifted before it is rounded to `f32`.
     pub shifts_cancel: bool,
@@ -161,6 +164,7 @@ impl<'a> Request<'a> {
             log1p: false,
             standardize: false,
             pictures: None,
+            thumbnails: false,
             shifts_cancel: true,
             distances: false,
             memory: None,
@@ -299,6 +303,8 @@ pub struct Sample {
     /// Source and licence.
     pub licence: &'static str,
     content: Content,
+    /// Sides of its rows as pictures in grey, and the value of white.
+    pixels: Option<([usize; 2], f32)>,
 }
 
 /// What a sample is made of.
@@ -319,18 +325,21 @@ pub const SAMPLES: &[Sample] = &[
             ("digits.npy", include_bytes!("../../assets/digits.npy")),
             Some(("digits_labels.npy", include_bytes!("../../assets/digits_labels.npy"))),
         ),
+        pixels: Some(([8, 8], 16.0)),
     },
     Sample {
         name: "faithful",
         description: "272 eruptions of the geyser Old Faithful: columns eruptions and waiting, both in minutes; no labels",
         licence: "Azzalini and Bowman 1990, as in R's datasets; facts of observation",
         content: Content::Files(("faithful.csv", include_bytes!("../../assets/faithful.csv")), None),
+        pixels: None,
     },
     Sample {
         name: "turntable",
         description: "1440 pictures of 32×32 pixels, values 0 to 255: 20 solid objects in 72 turns of 5°, labelled by object",
         licence: "drawn by nearfield itself",
         content: Content::Made(turntable::render),
+        pixels: Some(([32, 32], 255.0)),
     },
 ];
 
@@ -416,6 +425,9 @@ pub fn open(request: &Request) -> Result<Input> {
         None if is_folder => (pictures::read(request)?, None),
         None => (read_source(Source::open(request.input, request.limit())?, request)?, None),
     };
+    if let Some(([width, height], white)) = sample(request.input)?.and_then(|sample| sample.pixels) {
+        thumbnails::keep(&mut parsed, request, [width, height, 1], (0.0, white));
+    }
     let name = if request.input == "-" { "stdin" } else { request.input };
     treat::treat(&mut parsed, request, name)?;
     // A file has a label for every row of the input; those of the rows that are here are taken.

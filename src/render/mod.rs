@@ -17,8 +17,10 @@ mod png;
 pub mod chart;
 mod shepard;
 mod html;
+mod film;
 
-pub use replace::{discard, replace};
+pub use film::{check as check_film, write as write_film};
+pub use replace::{check_folder, discard, make_folder, replace};
 pub use shepard::{check_shepard, write_shepard};
 
 use crate::data::{Column, Frame, Labels, Pictures};
@@ -120,6 +122,11 @@ pub const WRITERS: &[Writer] = &[
         write: html::html,
     },
 ];
+
+/// Whether what is written to `path` shows the pictures that points stand for.
+pub fn shows_pictures(path: &Path) -> bool {
+    writer_for(path).is_ok_and(|writer| writer.extension == "html")
+}
 
 /// Checks before any work is done that `path` can be written: its extension is one of [`WRITERS`], its folder exists
 /// and takes new files, and it is neither a folder nor write-protected.

@@ -23,7 +23,7 @@ pub fn png(map: &Map, out: &mut dyn Write) -> io::Result<()> {
 
 /// The picture of a map with what lies over it.
 pub fn picture(picture: &Picture, out: &mut dyn Write) -> io::Result<()> {
-    let canvas = draw(picture);
+    let canvas = draw(picture, None);
     png::encode(canvas.bytes(), canvas.width(), canvas.height(), out)
 }
 
@@ -45,13 +45,18 @@ fn point_radius(n_points: usize, side: f32) -> f32 {
 /// Letters of a small picture do not shrink with it: below this they could not be read.
 const LEAST_UNIT: f32 = 0.65;
 
-fn draw(picture: &Picture) -> Canvas {
+/// The picture on a canvas; of a film within one box, so that all its frames are at one scale and of one size.
+pub fn draw(picture: &Picture, bounds: Option<&[(f64, f64)]>) -> Canvas {
     let map = &picture.map;
     let n_points = map.points.nrows();
     let side = map.side.map_or_else(|| side(n_points), |side| side as f32);
     let unit = (side / 1000.0).max(LEAST_UNIT);
     let radius = point_radius(n_points, side);
-    let view = View::new(map.points, side, radius);
+    let view = match bounds {
+        None => View::new(map.points, &shown_box(map.points), side, radius),
+        // A note of points outside would change the size from frame to frame.
+        Some(bounds) => View { n_outside: 0, ..View::new(map.points, bounds, side, radius) },
+    };
 
     let (title_type, caption_type) = (Type::new(Weight::Bold, 25.0 * unit), Type::new(Weight::Regular, 16.0 * unit));
     let legend = Legend::new(map.labels.filter(|_| picture.legend), unit, view.height);
@@ -195,9 +200,8 @@ struct View {
 }
 
 impl View {
-    fn new(points: ArrayView2<f32>, side: f32, radius: f32) -> View {
-        let bounds = shown_box(points);
-        let project = Projection::new(&bounds);
+    fn new(points: ArrayView2<f32>, bounds: &[(f64, f64)], side: f32, radius: f32) -> View {
+        let project = Projection::new(bounds);
         let corners: Vec<[f64; 3]> = (0..1usize << bounds.len())
             .map(|bits| project.at(|axis| if bits >> axis & 1 == 1 { bounds[axis].1 } else { bounds[axis].0 }))
             .collect();
@@ -320,7 +324,7 @@ impl Projection {
 /// All points are shown, unless a few lie so far out that the others would shrink to a dot: more than 2.5 times the
 /// spread of the middle four fifths beyond it, and no more than one in a hundred points (or three). Those are drawn on
 /// the edge.
-fn shown_box(points: ArrayView2<f32>) -> Vec<(f64, f64)> {
+pub fn shown_box(points: ArrayView2<f32>) -> Vec<(f64, f64)> {
     let n_points = points.nrows();
     let middle: Vec<(f64, f64)> = points
         .columns()

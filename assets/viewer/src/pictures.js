@@ -1,9 +1,8 @@
 // The pictures that points stand for, at their places: few from afar, more as one zooms in, none over another.
-import { IconLayer, ScatterplotLayer } from '@deck.gl/layers';
-import { Marks, PLAIN, SQUARE, code } from './marks.js';
+import { IconLayer } from '@deck.gl/layers';
+import { DIMMED, Marks, PLAIN, SQUARE, SQUARE_HALF, code } from './marks.js';
 import { colour } from './colours.js';
 
-const border = new Marks();
 /** Spacings go down by this factor from level to level. */
 const FINER = 2 ** 0.25;
 /** No picture at a closer spacing than this share of the map, and none beyond so many at once. */
@@ -115,23 +114,17 @@ export function pictureLayers(app, scene) {
     if (mine !== turn) return;
     const at = ({ i }) => Array.from(app.positions.subarray(3 * i, 3 * i + 3));
     const parameters = { depthCompare: scene.flat ? 'always' : 'less-equal', depthWriteEnabled: !scene.flat };
-    const frames = new ScatterplotLayer({
+    const frames = new Marks({
       id: 'borders',
       data: points.map((i) => ({ i })),
-      extensions: [border],
-      billboard: !scene.flat,
       parameters,
-      radiusUnits: 'pixels',
+      radius: (size / 2 + 2.5) / SQUARE_HALF,
       getPosition: at,
-      getRadius: 1,
-      radiusScale: (size / 2 + 2.5) / 0.7,
-      getFillColor: ({ i }) => {
-        const { rgb } = colour(app, i);
+      getColor: ({ i }) => {
         const faint = (app.nSelected > 0 || app.matched) && !app.selected[i] && !app.matched?.[i];
-        return [...rgb, code(SQUARE, faint ? 0 : PLAIN)];
+        return [...colour(app, i).rgb, code(SQUARE, faint ? DIMMED : PLAIN)];
       },
-      markOpacity: 1,
-      markDimmed: 0.25,
+      dimmed: 0.25,
     });
     const square = Math.abs(width - height) <= 0.1 * Math.max(width, height);
     scene.extra = [

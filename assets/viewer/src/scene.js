@@ -1,13 +1,12 @@
 // The map itself: deck.gl draws it; where a point lies on the screen, and which is under the pointer, is computed here.
 import { Deck, OrbitView, OrthographicView } from '@deck.gl/core';
-import { ScatterplotLayer } from '@deck.gl/layers';
-import { DISC, DISC_RADIUS, Marks, PLAIN, code } from './marks.js';
+import { DISC, Marks, PLAIN, code } from './marks.js';
 import { colour, paint } from './colours.js';
 
-const marks = new Marks();
 /** Beyond so many points a pixel of a fine screen is drawn as one, not as several. */
 const FINE_SCREENS = 300_000;
 const GLIDE = 350; // ms
+const ON_TOP = { depthCompare: 'always', depthWriteEnabled: false };
 
 export class Scene {
   constructor(app, parent) {
@@ -186,41 +185,35 @@ export class Scene {
     this.stale = null;
     if (!this.colours || !this.deck) return;
     const radius = this.radius();
-    const page = getComputedStyle(document.documentElement).getPropertyValue('--page').trim();
-    const markPage = [1, 3, 5].map((k) => parseInt(page.slice(k, k + 2), 16) / 255).concat(1);
+    const hex = getComputedStyle(document.documentElement).getPropertyValue('--page').trim();
     const shared = {
-      billboard: !this.flat,
-      radiusUnits: 'pixels',
-      extensions: [marks],
-      markPage,
-      parameters: this.flat ? { depthCompare: 'always', depthWriteEnabled: false } : { depthCompare: 'less-equal', depthWriteEnabled: true },
+      page: [1, 3, 5].map((k) => parseInt(hex.slice(k, k + 2), 16) / 255).concat(1),
+      parameters: this.flat ? ON_TOP : { depthCompare: 'less-equal', depthWriteEnabled: true },
     };
-    const attributes = { getPosition: { value: app.placed, size: 3 }, getFillColor: { value: this.colours, size: 4, normalized: true } };
     if (this.drawn?.placed !== app.placed || this.drawn?.colours !== this.colours) {
+      const attributes = { getPosition: { value: app.placed, size: 3 }, getColor: { value: this.colours, size: 4, normalized: true } };
       this.drawn = { placed: app.placed, colours: this.colours, data: { length: app.data.n, attributes } };
     }
     const layers = [
-      new ScatterplotLayer({
+      new Marks({
         ...shared,
         id: 'points',
         data: this.drawn.data,
-        getRadius: 1,
-        radiusScale: radius / DISC_RADIUS,
-        markOpacity: app.style.opacity,
-        markDimmed: Math.min(0.16, app.style.opacity * 0.4),
-        markHaze: this.flat ? 0 : 0.75,
-        markSolid: this.flat ? 0 : 1,
+        radius,
+        opacity: app.style.opacity,
+        dimmed: Math.min(0.16, app.style.opacity * 0.4),
+        haze: this.flat ? 0 : 0.75,
+        solid: this.flat ? 0 : 1,
       }),
       ...this.extra,
     ];
     if (app.hover !== null) {
       const { rgb, shape } = colour(app, app.hover);
-      const at = Array.from(app.positions.subarray(3 * app.hover, 3 * app.hover + 3));
+      const data = [{ at: Array.from(app.positions.subarray(3 * app.hover, 3 * app.hover + 3)) }];
       const ink = app.dark ? [255, 255, 255] : [20, 22, 26];
-      const ring = { ...shared, getPosition: (d) => d.at, parameters: { depthCompare: 'always', depthWriteEnabled: false } };
       layers.push(
-        new ScatterplotLayer({ ...ring, id: 'ring', data: [{ at }], getRadius: radius / DISC_RADIUS + 3.5, getFillColor: [...ink, code(DISC, PLAIN)] }),
-        new ScatterplotLayer({ ...ring, id: 'hovered', data: [{ at }], getRadius: radius / DISC_RADIUS + 1.2, getFillColor: [...rgb, code(shape, PLAIN)], updateTriggers: { getFillColor: [rgb, shape] } }),
+        new Marks({ id: 'ring', data, parameters: ON_TOP, radius: radius + 3.2, getColor: [...ink, code(DISC, PLAIN)] }),
+        new Marks({ id: 'hovered', data, parameters: ON_TOP, radius: radius + 1.2, getColor: [...rgb, code(shape, PLAIN)] }),
       );
     }
     this.deck.setProps({ layers });
