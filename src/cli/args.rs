@@ -36,6 +36,11 @@ pub enum Command {
     /// minutes.
     #[command(after_long_help = after_bench_help())]
     Bench(Box<Bench>),
+    /// Draw saved maps again: with other colours, columns and sizes, or several beside each other, turned onto the first.
+    ///
+    /// Maps of nearfield and of other programs: .npy, .csv, .parquet and whatever else embed reads.
+    #[command(after_long_help = after_plot_help(), allow_negative_numbers = true)]
+    Plot(Box<Plot>),
     /// List the GPU adapters of this machine, and which one `--device auto` would take.
     Adapters,
     /// List the data sets that are shipped, with source and licence.
@@ -81,10 +86,6 @@ pub struct Embed {
     #[arg(long, value_name = "FILE")]
     pub shepard: Option<PathBuf>,
 
-    /// Longer side of a picture's plot in pixels, 200 to 8000 [default: 1200 to 4000, by the number of points].
-    #[arg(long, value_name = "PIXELS", value_parser = parse_side)]
-    pub picture_size: Option<u32>,
-
     /// Whether the first line of a text table names its columns.
     #[arg(long, value_name = "WHETHER", value_enum, default_value_t = HeaderChoice::Auto)]
     pub header: HeaderChoice,
@@ -104,6 +105,10 @@ pub struct Embed {
     #[command(flatten)]
     #[allow(missing_docs, reason = "the help of a flattened struct would take its place")]
     pub reading: Reading,
+
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "the help of a flattened struct would take its place")]
+    pub style: Style,
 
     /// Print every number that the job would use, as TOML, and run nothing.
     #[arg(long)]
@@ -292,6 +297,54 @@ pub struct Embed {
     pub threads: Option<usize>,
 }
 
+// How pictures look, for every command that draws maps.
+#[derive(Debug, Args)]
+#[allow(missing_docs, reason = "its help would stand for the command's")]
+pub struct Style {
+    /// Longer side of a picture's plot in pixels, 200 to 8000 [default: 1200 to 4000, by the number of points].
+    #[arg(long, value_name = "PIXELS", value_parser = parse_side, help_heading = PICTURES)]
+    pub picture_size: Option<u32>,
+
+    /// What pictures show of points.
+    #[arg(long, value_enum, default_value_t = MarksChoice::Auto, help_heading = PICTURES)]
+    pub marks: MarksChoice,
+
+    /// Diameter of a point in pixels, 1 to 100 [default: by their number].
+    #[arg(long, value_name = "PIXELS", value_parser = parse_point_size, help_heading = PICTURES)]
+    pub point_size: Option<f32>,
+
+    /// Pixels in an inch, which programs that print go by, 10 to 2400.
+    #[arg(long, value_name = "N", value_parser = parse_dpi, help_heading = PICTURES)]
+    pub dpi: Option<u32>,
+}
+
+impl Style {
+    /// As it was asked for.
+    pub fn style(&self) -> render::Style {
+        render::Style {
+            side: self.picture_size,
+            marks: match self.marks {
+                MarksChoice::Auto => render::Marks::Auto,
+                MarksChoice::Points => render::Marks::Points,
+                MarksChoice::Density => render::Marks::Density,
+            },
+            point_size: self.point_size,
+            dpi: self.dpi,
+        }
+    }
+}
+
+/// `--marks`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MarksChoice {
+    /// Each up to 100,000, from there on their density.
+    Auto,
+    /// Each, drawn over each other.
+    Points,
+    /// How many lie on each pixel, in their mixed colours: nothing hides anything.
+    Density,
+}
+
 // How the input is read, for every command that reads one.
 #[derive(Debug, Args)]
 #[allow(missing_docs, reason = "its help would stand for the command's")]
@@ -382,6 +435,7 @@ pub enum NormalizeChoice {
     Sum,
 }
 
+const PICTURES: &str = "How pictures look";
 const READING: &str = "How the input is read";
 const OBJECTIVE: &str = "What the map is to keep";
 const AFFINITIES: &str = "Which points attract";
@@ -686,6 +740,68 @@ pub struct Cluster {
     pub threads: Option<usize>,
 }
 
+/// `nearfield plot`. What `-h` shows of an option is its first paragraph.
+#[derive(Debug, Args)]
+pub struct Plot {
+    /// Saved maps; several are drawn beside each other.
+    ///
+    /// Of a table the columns x, y (and z) are the map, or those of --columns, or the first two of numbers; its columns label and id are taken
+    /// as such, and all others go along into tables.
+    #[arg(required = true, value_name = "MAP")]
+    pub maps: Vec<String>,
+
+    /// Write here; the extension names the format. May be repeated.
+    ///
+    /// The formats are listed below; several maps go into pictures only. A file that is there is replaced when the new one is complete.
+    #[arg(short, long = "output", value_name = "FILE", required = true)]
+    pub outputs: Vec<PathBuf>,
+
+    /// Labels to colour by: a column of the maps, or a file with one for each row [default: the column label].
+    #[arg(long, value_name = "COLUMN|FILE")]
+    pub labels: Option<String>,
+
+    /// Colour by this column of the maps.
+    #[arg(long, value_name = "COLUMN", conflicts_with = "labels")]
+    pub color: Option<String>,
+
+    /// Names of the points: a column of the maps, or a file [default: the column id].
+    #[arg(long, value_name = "COLUMN|FILE")]
+    pub id: Option<String>,
+
+    /// The columns of a table that are the map, two or three.
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    pub columns: Vec<String>,
+
+    /// Whether the first line of a text table names its columns.
+    #[arg(long, value_name = "WHETHER", value_enum, default_value_t = HeaderChoice::Auto)]
+    pub header: HeaderChoice,
+
+    /// How maps are brought together.
+    #[arg(long, value_enum, default_value_t = AlignChoice::Procrustes)]
+    pub align: AlignChoice,
+
+    /// Title of the picture of one map [default: the name of its file].
+    #[arg(long, value_name = "TEXT")]
+    pub title: Option<String>,
+
+    /// Titles of the maps in turn, separated by commas [default: the names of their files].
+    #[arg(long, value_name = "TEXTS", value_delimiter = ',')]
+    pub titles: Vec<String>,
+
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "the help of a flattened struct would take its place")]
+    pub style: Style,
+}
+
+/// `--align`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AlignChoice {
+    /// As they are.
+    None,
+    /// Turned, mirrored, scaled and shifted onto the first; points are matched by name, or else by row.
+    Procrustes,
+}
+
 const MIXTURE: &str = "What is fitted";
 
 /// `nearfield bench`. What `-h` shows of an option is its first paragraph.
@@ -855,6 +971,14 @@ fn parse_side(text: &str) -> Result<u32, String> {
     text.parse().ok().filter(|side| (200..=8000).contains(side)).ok_or_else(|| "give a number from 200 to 8000".into())
 }
 
+fn parse_point_size(text: &str) -> Result<f32, String> {
+    text.parse().ok().filter(|size| (1.0..=100.0).contains(size)).ok_or_else(|| "give a number from 1 to 100".into())
+}
+
+fn parse_dpi(text: &str) -> Result<u32, String> {
+    text.parse().ok().filter(|dpi| (10..=2400).contains(dpi)).ok_or_else(|| "give a number from 10 to 2400".into())
+}
+
 fn parse_restarts(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|count| (1..=10_000).contains(count)).ok_or_else(|| "give a number from 1 to 10000".into())
 }
@@ -953,6 +1077,14 @@ fn after_bench_help() -> String {
     text += "\nOutputs:\n";
     for (extension, what, _) in super::bench::OUTPUTS {
         text += &format!("  .{extension:<5} {what}\n");
+    }
+    text.trim_end().to_owned()
+}
+
+fn after_plot_help() -> String {
+    let mut text = "Outputs:\n".to_owned();
+    for writer in render::WRITERS {
+        text += &format!("  .{}  {}\n", writer.extension, writer.what);
     }
     text.trim_end().to_owned()
 }

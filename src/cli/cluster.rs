@@ -474,7 +474,7 @@ fn picture(path: &Path, side: Option<u32>, data: &Dataset, fit: &Fit, settings: 
         labels: Some(&classes),
         title: &outputs::title(&data.name),
         caption: &joined(&caption, &portrait.note),
-        side,
+        style: render::Style { side, ..Default::default() },
         ..render::Map::new(portrait.points.view())
     };
     render::write_picture(path, &render::Picture { map, ellipses: &ellipses, legend: true })
@@ -508,7 +508,7 @@ fn frames(
             labels: Some(&classes),
             title: &outputs::title(&data.name),
             caption: &caption,
-            side,
+            style: render::Style { side, ..Default::default() },
             ..render::Map::new(portrait.points.view())
         };
         let picture = render::Picture { map, ellipses: &ellipses, legend: false };

@@ -301,7 +301,7 @@ fn write_maps(
         frames: &done.outcome.frames,
         title: &outputs::title(&data.name),
         caption: &caption(plan, settings, done, clusters),
-        side: arguments.picture_size,
+        style: arguments.style.style(),
         ..render::Map::new(done.outcome.embedding.points.view())
     };
     // One full disk does not keep the map from another.

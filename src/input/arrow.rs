@@ -170,7 +170,7 @@ fn kind(of: &DataType) -> Kind {
         of if is_number(of) => Kind::Numbers,
         DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
             if is_number(item.data_type()) {
-                Kind::Numbers
+                Kind::Lists
             } else {
                 Kind::Other("lists of other things than numbers".into())
             }

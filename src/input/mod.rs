@@ -142,6 +142,9 @@ pub struct Request<'a> {
     /// Whether the file holds distances: `.npy`, square [n, n] or condensed [n(n − 1)/2], NaN where one is not known. The
     /// data set's points are then the square.
     pub distances: bool,
+    /// Whether the file holds a map, written by us or others, whose coordinates are taken as they stand: of a table its axes (see `columns`), the
+    /// columns `label` and `id` where nothing else is asked for, and all other columns to carry.
+    pub map: bool,
     /// Bytes that what is read may take: a matrix that would take more is left on its disk where it can be, else refused; nothing is
     /// unpacked beyond it.
     pub memory: Option<u64>,
@@ -167,6 +170,7 @@ impl<'a> Request<'a> {
             thumbnails: false,
             shifts_cancel: true,
             distances: false,
+            map: false,
             memory: None,
         }
     }
@@ -600,6 +604,31 @@ pub fn read_map(path: &str, n: usize, dims: usize) -> Result<Array2<f32>> {
     Ok(map)
 }
 
+/// Reads a saved map, of ours or of others: `[n, 2 or 3]` coordinates as they stand, with the labels, names and columns that lie beside them.
+///
+/// From a table the axes are the columns that `request` names, else x, y (and z), else the first two of numbers.
+///
+/// Errors: a request error, in one line, if the file holds no such map.
+pub fn open_map(request: &Request) -> Result<Input> {
+    if request.input.starts_with("sample:") || Path::new(request.input).is_dir() {
+        return Err(Error::request(request.input, "is no file of a map", "give what embed -o wrote, or the like"));
+    }
+    let input = in_memory(open(&Request { map: true, ..*request })?, request.limit())?;
+    let (_, dims) = input.points.dim();
+    if !(2..=3).contains(&dims) {
+        let cause = format!("has {}, where a map has 2 or 3", counted(dims as u64, "column"));
+        return Err(Error::request(request.input, cause, "give the map that was made of it"));
+    }
+    Ok(input)
+}
+
+/// Labels of texts, one a point: numbers where they are a quantity, else classes, as of a file of labels.
+///
+/// Errors: NaN or infinity among numbers; `name` is what the message calls them.
+pub fn labels_of(name: &str, texts: Vec<String>) -> Result<Labels> {
+    labels::from_texts(name, texts)
+}
+
 /// The shipped data set that `input` names, if it names one.
 fn sample(input: &str) -> Result<Option<&'static Sample>> {
     let Some(name) = input.strip_prefix("sample:") else { return Ok(None) };
@@ -659,6 +688,9 @@ fn check_files(request: &Request) -> Result<()> {
 
 /// How points are made ready for the request's metric, and for what is done to them after.
 fn treatment(request: &Request) -> Treatment {
+    if request.map {
+        return Treatment::AsGiven;
+    }
     // What is standardised is shifted anyway; logarithms and sizes need the values as they are.
     let untouched = request.log1p || request.normalize.is_some();
     Treatment::Points {

@@ -1,6 +1,6 @@
 //! What Parquet and Arrow share: columns with names and types, of which those of numbers become points.
 
-use super::pick::{Found, chosen, drawn, find, known, shown};
+use super::pick::{Found, axes, chosen, drawn, find, known, shown};
 use super::settle::{InMemory, settle};
 use super::{Parsed, Request, check_files, check_shape, treatment};
 use crate::data::Points;
@@ -11,8 +11,9 @@ use std::path::Path;
 /// What a column's type makes of it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Kind {
-    /// Numbers, or lists of them.
     Numbers,
+    /// Lists of numbers, as many in each.
+    Lists,
     Text,
     /// Neither, and what it is.
     Other(String),
@@ -32,6 +33,24 @@ pub(super) struct Roles {
 impl Roles {
     /// What the request asks of these columns: without `--columns` all that hold numbers.
     pub fn new(request: &Request, name: &str, names: &[String], kinds: &[Kind]) -> Result<Roles> {
+        if request.map {
+            let plain = |kind: &Kind| matches!(kind, Kind::Numbers | Kind::Text);
+            let numeric: Vec<bool> = kinds.iter().map(|kind| *kind == Kind::Numbers).collect();
+            let axes = axes(request, name, Some(names), &numeric)?;
+            let own = |asked: Option<&str>, usual: &str| {
+                let found = (0..names.len()).filter(|&c| names[c] == asked.unwrap_or(usual) && plain(&kinds[c]));
+                found.last().filter(|column| !axes.contains(column) || asked.is_some())
+            };
+            let (label, id) = (own(request.labels, "label"), own(request.id, "id"));
+            check_files(&Request {
+                labels: request.labels.filter(|_| label.is_none()),
+                id: request.id.filter(|_| id.is_none()),
+                ..*request
+            })?;
+            let others = (0..names.len()).filter(|c| !axes.contains(c) && plain(&kinds[*c]) && label != Some(*c));
+            let carried = others.filter(|&c| id != Some(c) && !super::MAP_COLUMNS.contains(&&*names[c])).collect();
+            return Ok(Roles { values: axes, label, id, carried, notes: Vec::new() });
+        }
         let text = |option: &str, asked: Option<&str>| -> Result<Option<usize>> {
             let Some(asked) = asked else { return Ok(None) };
             let refuse =
@@ -39,6 +58,7 @@ impl Roles {
             match find(asked, Some(names), names.len(), 0) {
                 Found::One(column) => match &kinds[column] {
                     Kind::Other(what) => refuse(format!("holds {what}"), "give a column of text or numbers".into()),
+                    Kind::Lists => refuse("holds lists".into(), "give a column of text or numbers".into()),
                     _ => Ok(Some(column)),
                 },
                 Found::Many(count) => {
@@ -63,18 +83,22 @@ impl Roles {
             asked => chosen("--carry", asked, Some(names), names.len(), 0, name)?,
         };
         for &column in &carried {
-            if let Kind::Other(what) = &kinds[column] {
-                let cause = format!("column {} holds {what}", shown(&names[column]));
-                return Err(Error::request("--carry", cause, "give columns of text or numbers"));
-            }
+            let what = match &kinds[column] {
+                Kind::Numbers | Kind::Text => continue,
+                Kind::Lists => "lists",
+                Kind::Other(what) => what,
+            };
+            let cause = format!("column {} holds {what}", shown(&names[column]));
+            return Err(Error::request("--carry", cause, "give columns of text or numbers"));
         }
         let is_text =
             |column: &usize| Some(*column) == label || Some(*column) == id || carried.binary_search(column).is_ok();
+        let holds_numbers = |column: usize| matches!(kinds[column], Kind::Numbers | Kind::Lists);
         let mut notes = Vec::new();
         let values: Vec<usize> = match request.columns {
             [] => {
                 let others: Vec<String> = (0..names.len())
-                    .filter(|column| !is_text(column) && kinds[*column] != Kind::Numbers)
+                    .filter(|column| !is_text(column) && !holds_numbers(*column))
                     .map(|column| shown(&names[column]))
                     .collect();
                 if !others.is_empty() {
@@ -82,13 +106,13 @@ impl Roles {
                     let some = others.iter().take(6).cloned().collect::<Vec<_>>().join(", ");
                     notes.push(format!("columns that hold no numbers are passed over: {some}{more}"));
                 }
-                (0..names.len()).filter(|column| !is_text(column) && kinds[*column] == Kind::Numbers).collect()
+                (0..names.len()).filter(|column| !is_text(column) && holds_numbers(*column)).collect()
             }
             asked => {
                 let values = chosen("--columns", asked, Some(names), names.len(), 0, name)?;
                 for &column in &values {
                     let what = match &kinds[column] {
-                        Kind::Numbers => continue,
+                        Kind::Numbers | Kind::Lists => continue,
                         Kind::Text => "text",
                         Kind::Other(what) => what,
                     };

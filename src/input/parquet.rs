@@ -104,17 +104,18 @@ fn kind(leaf: &ColumnDescriptor) -> Kind {
     }
     let list = leaf.max_rep_level() == 1;
     let other = |what: &str| Kind::Other(what.into());
+    let numbers = if list { Kind::Lists } else { Kind::Numbers };
     match (leaf.logical_type_ref(), leaf.converted_type(), leaf.physical_type()) {
         (Some(LogicalType::Date), ..) | (_, ConvertedType::DATE, _) => other("dates"),
         (Some(LogicalType::Time(_) | LogicalType::Timestamp(_)), ..) => other("times"),
         (_, ConvertedType::TIME_MILLIS | ConvertedType::TIME_MICROS, _) => other("times"),
         (_, ConvertedType::TIMESTAMP_MILLIS | ConvertedType::TIMESTAMP_MICROS, _) => other("times"),
         (Some(LogicalType::Decimal(_)), ..) | (_, ConvertedType::DECIMAL, _) => match leaf.physical_type() {
-            Type::INT32 | Type::INT64 => Kind::Numbers,
+            Type::INT32 | Type::INT64 => numbers,
             _ => other("decimals of more than 18 digits"),
         },
-        (Some(LogicalType::Float16), _, Type::FIXED_LEN_BYTE_ARRAY) => Kind::Numbers,
-        (_, _, Type::BOOLEAN | Type::INT32 | Type::INT64 | Type::FLOAT | Type::DOUBLE) => Kind::Numbers,
+        (Some(LogicalType::Float16), _, Type::FIXED_LEN_BYTE_ARRAY) => numbers,
+        (_, _, Type::BOOLEAN | Type::INT32 | Type::INT64 | Type::FLOAT | Type::DOUBLE) => numbers,
         (_, _, Type::BYTE_ARRAY) if !list => Kind::Text,
         _ => other("values of another type"),
     }

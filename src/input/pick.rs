@@ -160,6 +160,39 @@ pub(super) fn chosen(
     Ok(columns)
 }
 
+/// The columns of a map's axes, ascending: those that `--columns` names, else those called x, y (and z), else the first two that hold numbers.
+/// A third is an axis too if it is called like the first but for its last letter, or if there are no names and no other columns.
+pub(super) fn axes(request: &Request, name: &str, header: Option<&[String]>, numeric: &[bool]) -> Result<Vec<usize>> {
+    let count = numeric.len();
+    let first = usize::from(header.is_none());
+    let columns = if request.columns.is_empty() {
+        let called =
+            |axis: &str| header.and_then(|names| names.iter().position(|name| name.eq_ignore_ascii_case(axis)));
+        match (called("x"), called("y")) {
+            (Some(x), Some(y)) => [x, y].into_iter().chain(called("z")).collect(),
+            _ => {
+                let numbers: Vec<usize> = (0..count).filter(|&c| numeric[c]).collect();
+                let stem = |c: usize| header.map(|names| names[c].char_indices().last().map(|(at, _)| &names[c][..at]));
+                let third = match numbers[..] {
+                    [a, _, c, ..] => match stem(a) {
+                        None => count == 3,
+                        Some(stem_a) => stem_a.is_some_and(|stem| !stem.is_empty()) && stem(c) == Some(stem_a),
+                    },
+                    _ => false,
+                };
+                numbers.into_iter().take(if third { 3 } else { 2 }).collect()
+            }
+        }
+    } else {
+        chosen("--columns", request.columns, header, count, first, name)?
+    };
+    if !(2..=3).contains(&columns.len()) {
+        let cause = format!("{} of its columns are coordinates, where a map has 2 or 3", columns.len());
+        return Err(Error::request(name, cause, "name them by --columns"));
+    }
+    Ok(columns)
+}
+
 /// What a name leads to.
 pub(super) enum Found {
     One(usize),

@@ -105,7 +105,8 @@ pub(super) fn read(request: &Request) -> Result<Parsed> {
     let mut parsed = Parsed::new(Points::Dense(points), of, None, notes);
     if request.thumbnails {
         let all = data::Pictures { width: side, height: side, channels: 3, bytes: small };
-        parsed.pictures = Some(thumbnails::grey_if_grey(if whole.len() < tried.len() { all.select(&whole) } else { all }));
+        parsed.pictures =
+            Some(thumbnails::grey_if_grey(if whole.len() < tried.len() { all.select(&whole) } else { all }));
     }
     parsed.own_labels = in_folders.then(|| ids.iter().map(label).collect());
     parsed.rows = (kept.len() < of).then_some(kept);

@@ -4,10 +4,10 @@
 //! The `csv` crate counts a record's line from before the blank lines that it skips, so a line is counted here from
 //! the bytes before it, and only once there is something to complain about.
 
-use super::pick::{Found, chosen, drawn, find, known, shown};
+use super::pick::{Found, axes, chosen, drawn, find, known, shown};
 use super::settle::{InMemory, Treatment, settle};
 use super::source::{Source, fill};
-use super::{Header, Missing, Parsed, Request, Sniff, check_shape, counted, quoted, treatment};
+use super::{Header, MAP_COLUMNS, Missing, Parsed, Request, Sniff, check_shape, counted, quoted, treatment};
 use crate::data::Points;
 use crate::error::{Error, Result, size};
 use csv::ByteRecord;
@@ -30,6 +30,9 @@ pub(super) fn read(mut source: Source, request: &Request) -> Result<Parsed> {
     let name = source.name.clone();
     let missing = request.missing != Missing::Refuse;
     let mut table = scan(&mut source, request.header, missing, |columns| {
+        if request.map {
+            return map_roles(columns, request, &name);
+        }
         let column = |option: &str, asked: Option<&str>| match asked {
             Some(asked) => text_column(columns, option, asked, &name),
             None => Ok(None),
@@ -79,6 +82,24 @@ pub(super) fn read(mut source: Source, request: &Request) -> Result<Parsed> {
     parsed.columns = names;
     parsed.rows = rows;
     Ok(parsed)
+}
+
+/// What the columns of a saved map are.
+fn map_roles(columns: &Columns, request: &Request, name: &str) -> Result<Vec<Role>> {
+    let header = columns.header.as_deref();
+    let axes = axes(request, name, header, &columns.numeric)?;
+    let own = |option: &str, asked: Option<&str>, usual: &str| match asked {
+        Some(asked) => text_column(columns, option, asked, name),
+        None => Ok(header.and_then(|names| names.iter().position(|name| name == usual))),
+    };
+    let (label, id) = (own("--labels", request.labels, "label")?, own("--id", request.id, "id")?);
+    let role = |c: usize| {
+        let role = Role { value: axes.contains(&c), label: label == Some(c), id: id == Some(c), carried: false };
+        let is_usual = header.is_some_and(|names| MAP_COLUMNS.contains(&&*names[c]));
+        // A column may be axis and label at once only for those who insist.
+        Role { carried: role == Role::default() && !is_usual, ..role }
+    };
+    Ok((0..columns.count).map(role).collect())
 }
 
 /// Reads `[n, dims]` values as they stand: the columns x, y (and z) if the header names them, else all columns.
@@ -160,6 +181,8 @@ struct Columns {
     header: Option<Vec<String>>,
     /// The fields of the first line, header or not.
     first_line: Vec<String>,
+    /// Whether the first row holds a number there.
+    numeric: Vec<bool>,
 }
 
 impl Columns {
@@ -350,7 +373,9 @@ fn scan_records(
             without_numbers(&record) && !(has_second && without_numbers(&second))
         }
     };
-    let columns = Columns { count: record.len(), header: named.then(|| first_line.clone()), first_line };
+    let first_row = if named { &second } else { &record };
+    let numeric = (0..record.len()).map(|c| first_row.get(c).is_some_and(|field| number(field).is_some())).collect();
+    let columns = Columns { count: record.len(), header: named.then(|| first_line.clone()), first_line, numeric };
     let roles = assign(&columns)?;
     let mut scan = Scan {
         hint_header: header == Header::Auto && !named,
@@ -419,9 +444,8 @@ impl Scan {
                     _ if self.missing && is_missing(&record[column]) => table.values.push(f64::NAN),
                     _ => return Err(self.unsound(record, column)),
                 }
-                continue;
             }
-            if *role == Role::default() {
+            if !(role.label || role.id || role.carried) {
                 continue;
             }
             let text = text(record, column, || table.columns.name(column))?;

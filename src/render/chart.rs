@@ -49,6 +49,6 @@ pub fn write(
     let drawn = drawn.map_err(|error| error.to_string());
     replace(path, |out| {
         drawn.map_err(io::Error::other)?;
-        png::encode(&pixels, width as usize, height as usize, out)
+        png::encode(&pixels, (width as usize, height as usize), 3, None, out)
     })
 }

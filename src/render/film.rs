@@ -1,7 +1,7 @@
 //! The run as a film: its frames as pictures, all at the scale of the map that they lead to.
 
-use super::scatter::{draw, shown_box};
-use super::{Map, Picture, check_folder, check_map, check_place, make_folder, png, replace};
+use super::scatter::{frame, shown_box};
+use super::{Map, Style, check_folder, check_map, check_place, make_folder, png, replace};
 use crate::error::{Error, Result};
 use image::codecs::gif::{GifEncoder, Repeat};
 use image::{Delay, RgbaImage};
@@ -54,11 +54,10 @@ pub fn write(path: &Path, map: &Map) -> Result<()> {
     check_map(map)?;
     let bounds = shown_box(map.points);
     let canvas = |k: usize| {
-        let frame = &map.frames[k];
-        let caption = format!("iteration {}", frame.iteration);
-        let side = map.side.or(Some(SIDE));
-        let map = Map { points: frame.points.view(), caption: &caption, side, ..*map };
-        draw(&Picture { map, ellipses: &[], legend: true }, Some(&bounds))
+        let at = &map.frames[k];
+        let caption = format!("iteration {}", at.iteration);
+        let style = Style { side: map.style.side.or(Some(SIDE)), ..map.style };
+        frame(&Map { points: at.points.view(), caption: &caption, style, ..*map }, &bounds)
     };
     let count = map.frames.len();
     let Some(last) = count.checked_sub(1) else {
@@ -72,7 +71,7 @@ pub fn write(path: &Path, map: &Map) -> Result<()> {
             (0..count).try_for_each(|k| {
                 let canvas = canvas(k);
                 replace(&path.join(format!("frame-{k:04}.png")), |out| {
-                    png::encode(canvas.bytes(), canvas.width(), canvas.height(), out)
+                    png::encode(canvas.bytes(), (canvas.width(), canvas.height()), 3, None, out)
                 })
             })
         }

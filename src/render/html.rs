@@ -184,8 +184,7 @@ struct Sheets {
 
 impl Sheets {
     fn new(pictures: &Pictures, n_points: usize) -> Sheets {
-        let (columns, rows) =
-            ((SHEET / (pictures.width + 2)).max(1), (SHEET / (pictures.height + 2)).max(1));
+        let (columns, rows) = ((SHEET / (pictures.width + 2)).max(1), (SHEET / (pictures.height + 2)).max(1));
         Sheets { columns, rows, count: n_points.div_ceil(columns * rows) }
     }
 
@@ -210,7 +209,7 @@ impl Sheets {
             }
         }
         let mut png = Vec::new();
-        png::encode_channels(&pixels, page_width, page_height, channels, &mut png)?;
+        png::encode(&pixels, (page_width, page_height), channels, None, &mut png)?;
         Ok(png)
     }
 }
@@ -263,11 +262,7 @@ fn deflated_part(
     })
 }
 
-fn raw_part(
-    name: &str,
-    out: &mut dyn Write,
-    content: impl FnOnce(&mut Base64) -> io::Result<()>,
-) -> io::Result<()> {
+fn raw_part(name: &str, out: &mut dyn Write, content: impl FnOnce(&mut Base64) -> io::Result<()>) -> io::Result<()> {
     write!(out, "<script type=\"text/plain\" id=\"part-{name}\">")?;
     let mut base64 = Base64 { out: &mut *out, left: Vec::new() };
     content(&mut base64)?;
@@ -276,10 +271,11 @@ fn raw_part(
 }
 
 /// Base64 (RFC 4648) of what is written to it.
-struct Base64<'a> {
-    out: &'a mut dyn Write,
+pub struct Base64<'a> {
+    /// Where it goes.
+    pub out: &'a mut dyn Write,
     /// Fewer than three bytes that wait for others.
-    left: Vec<u8>,
+    pub left: Vec<u8>,
 }
 
 impl Base64<'_> {
@@ -292,7 +288,8 @@ impl Base64<'_> {
         }
     }
 
-    fn finish(self) -> io::Result<()> {
+    /// Writes those that still wait.
+    pub fn finish(self) -> io::Result<()> {
         let mut text = Vec::new();
         if !self.left.is_empty() {
             Base64::digits(&self.left, &mut text);
@@ -331,7 +328,8 @@ mod tests {
     #[test]
     fn base64_is_that_of_the_standard() {
         // RFC 4648, section 10, each written whole and byte by byte.
-        let known = [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE=")];
+        let known =
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE=")];
         for (text, want) in known {
             for step in [1, 6] {
                 let mut out = Vec::new();
@@ -349,13 +347,8 @@ mod tests {
         let hostile = "</script><script>alert(1)</script><!--";
         let ids: Vec<String> = (0..4).map(|i| format!("{hostile}{i}")).collect();
         let labels = Labels::Classes { names: vec![hostile.into(), String::new()], of: vec![0, 1, 0, 1] };
-        let map = Map {
-            labels: Some(&labels),
-            ids: Some(&ids),
-            title: hostile,
-            caption: hostile,
-            ..Map::new(points.view())
-        };
+        let map =
+            Map { labels: Some(&labels), ids: Some(&ids), title: hostile, caption: hostile, ..Map::new(points.view()) };
         let mut page = Vec::new();
         html(&map, &mut page).expect("memory");
         let page = String::from_utf8(page).expect("UTF-8");

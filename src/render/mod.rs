@@ -12,8 +12,11 @@ mod scatter;
 mod legend;
 mod palette;
 mod text;
+mod density;
+mod page;
 mod canvas;
 mod png;
+mod svg;
 pub mod chart;
 mod shepard;
 mod html;
@@ -48,9 +51,37 @@ pub struct Map<'a> {
     pub title: &'a str,
     /// Shown below the picture: method, perplexity, objective; empty for none.
     pub caption: &'a str,
-    /// The longer side of a picture's plot in pixels; 1200 to 4000 by the number of points where it is not said.
-    pub side: Option<u32>,
+    /// How pictures of it look.
+    pub style: Style,
 }
+
+/// How pictures look, where it is not left to them.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Style {
+    /// The longer side of the plot in pixels; 1200 to 4000 by the number of points where it is not said.
+    pub side: Option<u32>,
+    /// What is drawn for points.
+    pub marks: Marks,
+    /// Diameter of a point in pixels; by their number where it is not said.
+    pub point_size: Option<f32>,
+    /// Pixels in an inch, for programs that print; nothing is said of it where it is not given.
+    pub dpi: Option<u32>,
+}
+
+/// What a picture shows of points.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Marks {
+    /// Each, up to [`DENSITY_FROM`] of them; from there on their density.
+    #[default]
+    Auto,
+    /// Each, drawn over each other in an order that has nothing to do with theirs.
+    Points,
+    /// How many lie on each pixel, and of which labels: nothing hides anything.
+    Density,
+}
+
+/// From so many points on a picture shows their density unless told otherwise.
+pub const DENSITY_FROM: usize = 100_000;
 
 impl<'a> Map<'a> {
     /// A map of `points`, `[N, d]`, of which nothing else is known.
@@ -64,7 +95,7 @@ impl<'a> Map<'a> {
             frames: &[],
             title: "",
             caption: "",
-            side: None,
+            style: Style::default(),
         }
     }
 }
@@ -116,6 +147,7 @@ pub const WRITERS: &[Writer] = &[
         write: parquet::parquet,
     },
     Writer { extension: "png", what: "picture: points coloured by label, with a legend", write: scatter::png },
+    Writer { extension: "svg", what: "the same picture as shapes; a density in it is pixels", write: scatter::svg },
     Writer {
         extension: "html",
         what: "page to explore in a browser, without a network: zoom, search, select, colour by any column",
@@ -172,6 +204,44 @@ pub fn write_picture(path: &Path, picture: &Picture) -> Result<()> {
         return Err(Error::request("the map", "Gaussians are drawn in two dimensions", "give the map two columns"));
     }
     replace(path, |out| scatter::picture(picture, out))
+}
+
+/// Writes maps to `path` beside each other, each under its title, with one legend for all and the first one's caption and style: as PNG or SVG,
+/// replacing what is there. Labels of classes must have the same names in all of them.
+///
+/// # Errors
+///
+/// As for [`write()`], and [`Error::Request`] for another format, for no maps, and for classes of other names.
+pub fn write_panels(path: &Path, maps: &[Map]) -> Result<()> {
+    check_panels(path)?;
+    let wrong = |cause: &str| Err(Error::request("the maps", cause, "give maps with the same kind of labels"));
+    let Some(first) = maps.first() else { return wrong("there are none") };
+    for map in maps {
+        check_map(map)?;
+        let same = match (first.labels, map.labels) {
+            (Some(Labels::Classes { names, .. }), Some(Labels::Classes { names: others, .. })) => names == others,
+            (first, other) => first.is_some() == other.is_some(),
+        };
+        if !same {
+            return wrong("their labels differ in kind");
+        }
+    }
+    let svg = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("svg"));
+    replace(path, |out| if svg { scatter::panels_svg(maps, out) } else { scatter::panels_png(maps, out) })
+}
+
+/// Checks before any work is done that several maps can be written to `path`.
+///
+/// # Errors
+///
+/// As for [`check`], and [`Error::Request`] where it is no picture.
+pub fn check_panels(path: &Path) -> Result<()> {
+    let writer = writer_for(path)?;
+    if !["png", "svg"].contains(&writer.extension) {
+        let cause = format!("several maps are not written as .{}", writer.extension);
+        return Err(Error::request(path.display(), cause, "give .png or .svg, or one map"));
+    }
+    check_place(path)
 }
 
 /// Writes values of this shape to `path` as a NumPy array in C order, replacing what is there.

@@ -3,8 +3,10 @@
 //! Both scores here are exact, deterministic, and NaN where the map is not finite, so that a comparison with a bar
 //! fails. Nearness ties go to the smaller index.
 
+mod procrustes;
 mod shepard;
 
+pub use procrustes::Superposition;
 pub use shepard::{MOST_PAIRS, Shepard};
 
 use crate::real::{LANES, vectorized};
