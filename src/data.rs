@@ -22,7 +22,7 @@ pub struct Dataset {
 
 /// Input as read and checked, its points as they are held until they are narrowed.
 ///
-/// Invariants: those of [`Dataset`]; `ids`, if there are any, and `rows` count as many as the rows.
+/// Invariants: those of [`Dataset`]; `ids`, if there are any, `rows`, every one of `columns` and `pictures` count as many as the rows.
 pub struct Input {
     /// Where it came from, for messages and pictures: a path, `sample:NAME` or `stdin`.
     pub name: String,
@@ -32,6 +32,10 @@ pub struct Input {
     pub labels: Option<Labels>,
     /// One name a row.
     pub ids: Option<Vec<String>>,
+    /// What goes along with the rows and is not embedded, in the order of the file; names are distinct.
+    pub columns: Vec<Column>,
+    /// One picture a row, where the rows are pictures.
+    pub pictures: Option<Pictures>,
     /// Rows of the file, those left out included.
     pub of: usize,
     /// `[N]` which rows of the file are here, ascending; `None` if all are.
@@ -169,6 +173,72 @@ impl Labels {
             Labels::Numbers(values) => values[i].to_string(),
         }
     }
+}
+
+/// A column that goes along with the points and is not embedded.
+///
+/// Invariants: `values` count as many as the points; see [`Labels`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Column {
+    /// What the input calls it.
+    pub name: String,
+    /// `[N]` its values: classes or numbers, told apart as labels are.
+    pub values: Labels,
+}
+
+/// The pictures that points stand for, all of one size.
+///
+/// Invariants: `channels` is 1 (grey) or 3 (red, green, blue, as sRGB); no side is 0; `bytes` are N · height · width · channels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pictures {
+    /// Pixels in a row.
+    pub width: usize,
+    /// Rows of pixels, the uppermost first.
+    pub height: usize,
+    /// Values of a pixel, 1 or 3.
+    pub channels: usize,
+    /// `[N, height, width, channels]` values, 0 for black.
+    pub bytes: Vec<u8>,
+}
+
+impl Pictures {
+    /// The number of pictures N.
+    pub fn len(&self) -> usize {
+        self.bytes.len() / self.size()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// `[height, width, channels]` values of picture `i`.
+    pub fn of(&self, i: usize) -> &[u8] {
+        &self.bytes[i * self.size()..][..self.size()]
+    }
+
+    /// These of the pictures, in this order.
+    pub fn select(&self, which: &[usize]) -> Pictures {
+        let mut bytes = Vec::with_capacity(which.len() * self.size());
+        which.iter().for_each(|&i| bytes.extend_from_slice(self.of(i)));
+        Pictures { bytes, ..*self }
+    }
+
+    /// Bytes of one picture.
+    fn size(&self) -> usize {
+        self.width * self.height * self.channels
+    }
+}
+
+/// A map on its way, as a run keeps them for a film.
+///
+/// Invariants: the rows of all frames of a run, and of its map, are the same points; coordinates are finite.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Frame {
+    /// Iterations done.
+    pub iteration: usize,
+    /// `[N, d]` coordinates.
+    pub points: Array2<f32>,
 }
 
 /// For each point, k others near it in the input.

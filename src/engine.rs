@@ -9,7 +9,7 @@ mod device;
 pub use cpu::Cpu;
 pub use device::Device;
 
-use crate::data::{Embedding, Trace, TracePoint};
+use crate::data::{Embedding, Frame, Trace, TracePoint};
 use crate::field::Account;
 use crate::optimizer::Phase;
 use crate::optimizer::step::State;
@@ -112,6 +112,8 @@ pub struct Schedule {
     pub stop_below: Option<f64>,
     /// Stop after this long.
     pub max_time: Option<Duration>,
+    /// Keep the map as it is every so many iterations, and at both ends; none where it is not said.
+    pub frame_every: Option<usize>,
 }
 
 /// Why a descent ended.
@@ -138,6 +140,8 @@ pub struct Outcome {
     pub iterations: usize,
     /// The objective every so many iterations and at the end.
     pub trace: Trace,
+    /// The map on its way, in order, where the schedule asks for it; points in the order of the descent.
+    pub frames: Vec<Frame>,
     /// Why it ended.
     pub stop: Stop,
     /// Seconds an iteration, one value for every call of [`Descent::step`]: batch time / batch size.
@@ -201,7 +205,8 @@ pub fn descend(
     schedule: &Schedule,
     observe: &mut dyn FnMut(&Progress) -> bool,
 ) -> Result<Outcome> {
-    let course = Course { done: 0, trace: Vec::new(), seconds_per_iteration: Vec::new(), before: 0.0 };
+    let course =
+        Course { done: 0, trace: Vec::new(), frames: Vec::new(), seconds_per_iteration: Vec::new(), before: 0.0 };
     course.run(descent, schedule, observe)
 }
 
@@ -215,8 +220,8 @@ pub fn resume(
     earlier: Outcome,
     observe: &mut dyn FnMut(&Progress) -> bool,
 ) -> Result<Outcome> {
-    let Outcome { iterations: done, trace, seconds_per_iteration, seconds: before, .. } = earlier;
-    Course { done, trace, seconds_per_iteration, before }.run(descent, schedule, observe)
+    let Outcome { iterations: done, trace, frames, seconds_per_iteration, seconds: before, .. } = earlier;
+    Course { done, trace, frames, seconds_per_iteration, before }.run(descent, schedule, observe)
 }
 
 /// How far a descent has come.
@@ -224,6 +229,7 @@ struct Course {
     /// Iterations done.
     done: usize,
     trace: Trace,
+    frames: Vec<Frame>,
     seconds_per_iteration: Vec<f64>,
     /// Seconds that went by before this run.
     before: f64,
@@ -240,13 +246,14 @@ impl Course {
         let mut saved = (self.done, descent.checkpoint()?);
         let ended = self.go_on(descent, schedule, started, &mut saved, observe);
         let seconds = self.before + started.elapsed().as_secs_f64();
-        let Course { done, mut trace, seconds_per_iteration, .. } = self;
+        let Course { done, mut trace, mut frames, seconds_per_iteration, .. } = self;
         let whole = ended.and_then(|stop| Ok((stop, descent.embedding()?, descent.account()?)));
         match (whole, saved) {
             (Ok((stop, embedding, field)), _) => Ok(Outcome {
                 embedding,
                 iterations: done,
                 trace,
+                frames,
                 stop,
                 seconds_per_iteration,
                 seconds,
@@ -255,10 +262,12 @@ impl Course {
             }),
             (Err(error), (iterations, Some(state))) if error.is_fault_of_device() => {
                 trace.retain(|reading| reading.iteration <= iterations);
+                frames.retain(|frame| frame.iteration <= iterations);
                 Ok(Outcome {
                     embedding: centre(state.points.clone()),
                     iterations,
                     trace,
+                    frames,
                     stop: Stop::Fault,
                     seconds_per_iteration,
                     seconds,
@@ -281,13 +290,20 @@ impl Course {
     ) -> Result<Stop> {
         let iterations = schedule.iterations();
         let mut stop = Stop::Iterations;
+        if schedule.frame_every.is_some() && self.frames.is_empty() {
+            self.keep(descent)?;
+        }
         while let Some((phase, end, last)) = schedule.phase_after(self.done) {
             let next_reading = (self.done / schedule.trace_every + 1) * schedule.trace_every;
+            let next_frame = schedule.frame_every.map_or(usize::MAX, |every| (self.done / every + 1) * every);
             let batch = Instant::now();
-            let stepped = descent.step(phase, next_reading.min(end) - self.done)?;
+            let stepped = descent.step(phase, next_reading.min(next_frame).min(end) - self.done)?;
             self.seconds_per_iteration.push(batch.elapsed().as_secs_f64() / stepped as f64);
             self.done += stepped;
             let now = self.before + started.elapsed().as_secs_f64();
+            if self.done == next_frame {
+                self.keep(descent)?;
+            }
             let out_of_time = schedule.max_time.is_some_and(|limit| now >= limit.as_secs_f64());
             let before = self.trace.last().copied();
             let reading = if self.done.is_multiple_of(schedule.trace_every) || self.done == iterations {
@@ -316,7 +332,16 @@ impl Course {
         if self.trace.last().is_none_or(|reading| reading.iteration != self.done) {
             self.read(descent, started, saved)?;
         }
+        if self.frames.last().is_some_and(|frame| frame.iteration != self.done) {
+            self.keep(descent)?;
+        }
         Ok(stop)
+    }
+
+    /// Keeps the map as it is now.
+    fn keep(&mut self, descent: &mut dyn Descent) -> Result<()> {
+        self.frames.push(Frame { iteration: self.done, points: descent.embedding()?.points });
+        Ok(())
     }
 
     fn read(

@@ -277,6 +277,7 @@ pub fn run(
         trace_every: plan.trace_every,
         stop_below: plan.stop_below,
         max_time: plan.max_seconds.map(Duration::from_secs_f64),
+        frame_every: plan.frame_every,
     };
     let field = plan.method_of_field;
     let on_cpu = |state| Cpu::new(goal, state, field);
@@ -330,6 +331,7 @@ pub fn run(
     }
     if let Some(order) = &order {
         outcome.embedding.points = order.restore(outcome.embedding.points.view());
+        outcome.frames.iter_mut().for_each(|frame| frame.points = order.restore(frame.points.view()));
     }
     seconds.descend = clock.elapsed().as_secs_f64();
     let estimate = match (points, plan.objective) {

@@ -103,6 +103,8 @@ pub struct Settings {
     pub max_seconds: Option<f64>,
     /// Iterations between two readings of the objective.
     pub trace_every: usize,
+    /// Whether the map is kept on its way, for a film.
+    pub frames: bool,
     /// Seed of everything random.
     pub seed: u64,
     /// How neighbours are sought.
@@ -115,6 +117,19 @@ pub struct Settings {
     pub field: Field,
     /// The relative force error allowed to the mesh.
     pub accuracy: f64,
+}
+
+/// Frames of a film at most: ten seconds of it.
+pub const FRAMES: usize = 150;
+
+/// Bytes of all frames at most.
+const FRAME_BYTES: usize = 512 << 20;
+
+/// Iterations between two frames, so that there are as many as may be, evenly.
+fn frame_every(iterations: usize, n: usize, dims: usize) -> usize {
+    let most = (FRAME_BYTES / (4 * n * dims)).clamp(2, FRAMES);
+    // One is the start.
+    iterations.div_ceil(most - 1).max(1)
 }
 
 impl Default for Settings {
@@ -144,6 +159,7 @@ impl Default for Settings {
             stop_below: None,
             max_seconds: None,
             trace_every: 50,
+            frames: false,
             seed: 0,
             knn: Knn::Auto,
             given_neighbors: None,
@@ -318,6 +334,9 @@ pub struct Plan {
     /// Stop the descent after this many seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_seconds: Option<f64>,
+    /// Iterations between two frames of the film, where one is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frame_every: Option<usize>,
     /// Seed of everything random.
     pub seed: u64,
     /// Bytes expected at the peak.
@@ -487,6 +506,7 @@ impl Plan {
             trace_every: settings.trace_every,
             stop_below: settings.stop_below,
             max_seconds: settings.max_seconds,
+            frame_every: settings.frames.then(|| frame_every(iterations(settings, objective), n, settings.dims)),
             seed: settings.seed,
             memory: Memory { host: 0, device: 0 },
             software: device.is_some_and(Adapter::is_software),
@@ -499,13 +519,21 @@ impl Plan {
             held: None,
         };
         plan.memory = memory::predict(&plan.job(if plan.affinity.is_some() { plan.neighbors } else { 0 }));
+        plan.memory.host += plan.frame_bytes();
         Ok(plan)
+    }
+
+    /// Bytes of all frames of the film; where points are reordered, twice while that is undone.
+    fn frame_bytes(&self) -> u64 {
+        let frames = self.frame_every.map_or(0, |every| self.iterations.div_ceil(every) + 1);
+        (4 * self.n * self.dims * frames) as u64
     }
 
     /// The same for points that are not held as a matrix.
     pub fn held_as(mut self, points: &Points) -> Plan {
         self.held = memory::held(points, self.pca);
         self.memory = memory::predict(&self.job(if self.affinity.is_some() { self.neighbors } else { 0 }));
+        self.memory.host += self.frame_bytes();
         self
     }
 

@@ -36,6 +36,7 @@ fn schedule(iterations: usize) -> Schedule {
         trace_every: 10,
         stop_below: None,
         max_time: None,
+        frame_every: None,
     }
 }
 

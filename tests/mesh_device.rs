@@ -320,6 +320,7 @@ fn schedule(iterations: usize, trace_every: usize) -> Schedule {
         trace_every,
         stop_below: None,
         max_time: None,
+        frame_every: None,
     }
 }
 

@@ -160,10 +160,12 @@ fn turning_objects_close_rings() {
 fn tight_groups_end_as_low_by_the_mesh() {
     let centres = data::random(70, 12, 71);
     let within = data::random(2100, 12, 72);
-    let points = Array2::from_shape_fn((2100, 12), |(i, c)| (10.0 * centres[[i % 70, c]] + 0.3 * within[[i, c]]) as f32);
+    let points =
+        Array2::from_shape_fn((2100, 12), |(i, c)| (10.0 * centres[[i % 70, c]] + 0.3 * within[[i, c]]) as f32);
     let kl = |field, device: &str| {
         let device = device.parse().expect("a device");
-        let fitted = nearfield::Embedding::tsne().field(field).iterations(500).device(device).fit(&points).expect("a map");
+        let fitted =
+            nearfield::Embedding::tsne().field(field).iterations(500).device(device).fit(&points).expect("a map");
         fitted.kl.expect("t-SNE has it")
     };
     let exact = kl(Field::Exact, "cpu");

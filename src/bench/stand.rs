@@ -273,7 +273,13 @@ impl<'a> Stand<'a> {
             let (n, input_dims) = self.data.shape();
             let plan = Plan::resolve(&settings, Shape { name: self.data.name(), n, input_dims }, None)?;
             let mut descent = Cpu::new(self.goal()?, State::at_rest(self.start()?), plan.method_of_field);
-            let schedule = Schedule { phases: plan.phases, trace_every: ITERATIONS, stop_below: None, max_time: None };
+            let schedule = Schedule {
+                phases: plan.phases,
+                trace_every: ITERATIONS,
+                stop_below: None,
+                max_time: None,
+                frame_every: None,
+            };
             Ok(engine::descend(&mut descent, &schedule, &mut |_| true)?.embedding.points)
         })
     }

@@ -39,6 +39,11 @@ pub enum Command {
     /// minutes.
     #[command(after_long_help = after_bench_help())]
     Bench(Box<Bench>),
+    /// Draw saved maps again: with other colours, columns and sizes, or several beside each other, turned onto the first.
+    ///
+    /// Maps of nearfield and of other programs: .npy, .csv, .parquet and whatever else embed reads.
+    #[command(after_long_help = after_plot_help(), allow_negative_numbers = true)]
+    Plot(Box<Plot>),
     /// List the GPU adapters of this machine, and which one `--device auto` would take.
     Adapters,
     /// List the data sets that are shipped, with source and licence.
@@ -90,9 +95,15 @@ pub struct Embed {
     #[arg(long)]
     pub score: bool,
 
-    /// Longer side of a picture's plot in pixels, 200 to 8000 [default: 1200 to 4000, by the number of points].
-    #[arg(long, value_name = "PIXELS", value_parser = parse_side)]
-    pub picture_size: Option<u32>,
+    /// Draw the pictures themselves at their places, where the rows are pictures: .png.
+    ///
+    /// As large as leaves room for a third of them; those that would overlap are left out. Classes show as frames.
+    #[arg(long, value_name = "FILE")]
+    pub atlas: Option<PathBuf>,
+
+    /// Give every picture of the atlas a cell of its own, near its place.
+    #[arg(long, requires = "atlas")]
+    pub grid: bool,
 
     /// Whether the first line of a text table names its columns.
     #[arg(long, value_name = "WHETHER", value_enum, default_value_t = HeaderChoice::Auto)]
@@ -104,9 +115,19 @@ pub struct Embed {
     #[arg(long, value_name = "COLUMN|FILE")]
     pub id: Option<String>,
 
+    /// Columns of the input that go along into the map's tables, with the labels: chosen as by --columns.
+    ///
+    /// They take no part in the map. Whether they are classes or numbers is found out as it is for labels.
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    pub carry: Vec<String>,
+
     #[command(flatten)]
     #[allow(missing_docs, reason = "the help of a flattened struct would take its place")]
     pub reading: Reading,
+
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "the help of a flattened struct would take its place")]
+    pub style: Style,
 
     /// Print every number that the job would use, as TOML, and run nothing.
     #[arg(long)]
@@ -261,6 +282,12 @@ pub struct Embed {
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = parse_whole, help_heading = DESCENT)]
     pub trace_every: usize,
 
+    /// The run as a film: a folder of numbered pictures, or .png (animated) or .gif. The slider of a page plays it, too.
+    ///
+    /// At most 150 frames and 512 MiB of them, evenly spread over the iterations, all at one scale. A folder is made if it is not there.
+    #[arg(long, value_name = "FOLDER|FILE")]
+    pub frames: Option<PathBuf>,
+
     /// Seed of everything random.
     ///
     /// The same seed on the same device gives the same bytes.
@@ -291,6 +318,54 @@ pub struct Embed {
     /// From 1 to 1024. The map does not depend on it.
     #[arg(long, value_name = "N", value_parser = parse_threads, help_heading = MACHINE)]
     pub threads: Option<usize>,
+}
+
+// How pictures look, for every command that draws maps.
+#[derive(Debug, Args)]
+#[allow(missing_docs, reason = "its help would stand for the command's")]
+pub struct Style {
+    /// Longer side of a picture's plot in pixels, 200 to 8000 [default: 1200 to 4000, by the number of points].
+    #[arg(long, value_name = "PIXELS", value_parser = parse_side, help_heading = PICTURES)]
+    pub picture_size: Option<u32>,
+
+    /// What pictures show of points.
+    #[arg(long, value_enum, default_value_t = MarksChoice::Auto, help_heading = PICTURES)]
+    pub marks: MarksChoice,
+
+    /// Diameter of a point in pixels, 1 to 100 [default: by their number].
+    #[arg(long, value_name = "PIXELS", value_parser = parse_point_size, help_heading = PICTURES)]
+    pub point_size: Option<f32>,
+
+    /// Pixels in an inch, which programs that print go by, 10 to 2400.
+    #[arg(long, value_name = "N", value_parser = parse_dpi, help_heading = PICTURES)]
+    pub dpi: Option<u32>,
+}
+
+impl Style {
+    /// As it was asked for.
+    pub fn style(&self) -> render::Style {
+        render::Style {
+            side: self.picture_size,
+            marks: match self.marks {
+                MarksChoice::Auto => render::Marks::Auto,
+                MarksChoice::Points => render::Marks::Points,
+                MarksChoice::Density => render::Marks::Density,
+            },
+            point_size: self.point_size,
+            dpi: self.dpi,
+        }
+    }
+}
+
+/// `--marks`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MarksChoice {
+    /// Each up to 100,000, from there on their density.
+    Auto,
+    /// Each, drawn over each other.
+    Points,
+    /// How many lie on each pixel, in their mixed colours: nothing hides anything.
+    Density,
 }
 
 // How the input is read, for every command that reads one.
@@ -383,6 +458,7 @@ pub enum NormalizeChoice {
     Sum,
 }
 
+const PICTURES: &str = "How pictures look";
 const READING: &str = "How the input is read";
 const OBJECTIVE: &str = "What the map is to keep";
 const AFFINITIES: &str = "Which points attract";
@@ -505,9 +581,11 @@ impl Embed {
         input::Request {
             labels: self.labels.as_deref(),
             id: self.id.as_deref(),
+            carry: &self.carry,
             header: self.header.into(),
             shifts_cancel: self.metric.metric().is_shift_invariant(),
             distances: self.metric == MetricChoice::Precomputed,
+            thumbnails: self.atlas.is_some() || self.outputs.iter().any(|path| render::shows_pictures(path)),
             ..self.reading.request(&self.input, self.seed)
         }
     }
@@ -555,6 +633,7 @@ impl Embed {
             stop_below: self.stop_below,
             max_seconds: self.max_time,
             trace_every: self.trace_every,
+            frames: self.frames.is_some(),
             seed: self.seed,
             knn: match self.knn {
                 KnnChoice::Auto => Knn::Auto,
@@ -684,6 +763,68 @@ pub struct Cluster {
     /// From 1 to 1024. The fit does not depend on it.
     #[arg(long, value_name = "N", value_parser = parse_threads, help_heading = MACHINE)]
     pub threads: Option<usize>,
+}
+
+/// `nearfield plot`. What `-h` shows of an option is its first paragraph.
+#[derive(Debug, Args)]
+pub struct Plot {
+    /// Saved maps; several are drawn beside each other.
+    ///
+    /// Of a table the columns x, y (and z) are the map, or those of --columns, or the first two of numbers; its columns label and id are taken
+    /// as such, and all others go along into tables.
+    #[arg(required = true, value_name = "MAP")]
+    pub maps: Vec<String>,
+
+    /// Write here; the extension names the format. May be repeated.
+    ///
+    /// The formats are listed below; several maps go into pictures only. A file that is there is replaced when the new one is complete.
+    #[arg(short, long = "output", value_name = "FILE", required = true)]
+    pub outputs: Vec<PathBuf>,
+
+    /// Labels to colour by: a column of the maps, or a file with one for each row [default: the column label].
+    #[arg(long, value_name = "COLUMN|FILE")]
+    pub labels: Option<String>,
+
+    /// Colour by this column of the maps.
+    #[arg(long, value_name = "COLUMN", conflicts_with = "labels")]
+    pub color: Option<String>,
+
+    /// Names of the points: a column of the maps, or a file [default: the column id].
+    #[arg(long, value_name = "COLUMN|FILE")]
+    pub id: Option<String>,
+
+    /// The columns of a table that are the map, two or three.
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    pub columns: Vec<String>,
+
+    /// Whether the first line of a text table names its columns.
+    #[arg(long, value_name = "WHETHER", value_enum, default_value_t = HeaderChoice::Auto)]
+    pub header: HeaderChoice,
+
+    /// How maps are brought together.
+    #[arg(long, value_enum, default_value_t = AlignChoice::Procrustes)]
+    pub align: AlignChoice,
+
+    /// Title of the picture of one map [default: the name of its file].
+    #[arg(long, value_name = "TEXT")]
+    pub title: Option<String>,
+
+    /// Titles of the maps in turn, separated by commas [default: the names of their files].
+    #[arg(long, value_name = "TEXTS", value_delimiter = ',')]
+    pub titles: Vec<String>,
+
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "the help of a flattened struct would take its place")]
+    pub style: Style,
+}
+
+/// `--align`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AlignChoice {
+    /// As they are.
+    None,
+    /// Turned, mirrored, scaled and shifted onto the first; points are matched by name, or else by row.
+    Procrustes,
 }
 
 const MIXTURE: &str = "What is fitted";
@@ -932,6 +1073,14 @@ fn parse_side(text: &str) -> Result<u32, String> {
     text.parse().ok().filter(|side| (200..=8000).contains(side)).ok_or_else(|| "give a number from 200 to 8000".into())
 }
 
+fn parse_point_size(text: &str) -> Result<f32, String> {
+    text.parse().ok().filter(|size| (1.0..=100.0).contains(size)).ok_or_else(|| "give a number from 1 to 100".into())
+}
+
+fn parse_dpi(text: &str) -> Result<u32, String> {
+    text.parse().ok().filter(|dpi| (10..=2400).contains(dpi)).ok_or_else(|| "give a number from 10 to 2400".into())
+}
+
 fn parse_restarts(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|count| (1..=10_000).contains(count)).ok_or_else(|| "give a number from 1 to 10000".into())
 }
@@ -1042,6 +1191,14 @@ fn after_score_help() -> String {
     }
     text += "\n";
     text += &inputs_help();
+    text.trim_end().to_owned()
+}
+
+fn after_plot_help() -> String {
+    let mut text = "Outputs:\n".to_owned();
+    for writer in render::WRITERS {
+        text += &format!("  .{}  {}\n", writer.extension, writer.what);
+    }
     text.trim_end().to_owned()
 }
 

@@ -379,11 +379,7 @@ fn check_outputs(arguments: &Cluster) -> Result<()> {
     arguments.parameters.iter().try_for_each(|path| known(&["json"], path))?;
     arguments.report.iter().try_for_each(|path| render::check_place(path))?;
     if let Some(folder) = &arguments.frames {
-        // A folder that is not there yet goes where a file would.
-        render::check_place(&if folder.is_dir() { frame(folder, 0) } else { folder.clone() })?;
-        if folder.exists() && !folder.is_dir() {
-            return Err(Error::request(folder.display(), "is no folder", "name one for --frames"));
-        }
+        render::check_folder(folder)?;
     }
     outputs::check_distinct(all_outputs(arguments), &[Some(&arguments.input), arguments.labels.as_deref()])
 }
@@ -475,12 +471,11 @@ fn picture(path: &Path, side: Option<u32>, data: &Dataset, fit: &Fit, settings: 
     );
     let classes = classes(labels, fit.mixture.n_components());
     let map = render::Map {
-        points: portrait.points.view(),
         labels: Some(&classes),
-        ids: None,
         title: &outputs::title(&data.name),
         caption: &joined(&caption, &portrait.note),
-        side,
+        style: render::Style { side, ..Default::default() },
+        ..render::Map::new(portrait.points.view())
     };
     render::write_picture(path, &render::Picture { map, ellipses: &ellipses, legend: true })
 }
@@ -499,10 +494,7 @@ fn frames(
     gpu: Option<&Gpu>,
     fit: &Fit,
 ) -> Result<()> {
-    if !folder.is_dir() {
-        let failed = |error| Error::job(folder.display(), format!("cannot be made: {error}"), "name another folder");
-        std::fs::create_dir(folder).map_err(failed)?;
-    }
+    render::make_folder(folder)?;
     let portrait = Portrait::new(data.points.view())?;
     let k = fit.mixture.n_components();
     let mut observe = |step: &Step| {
@@ -513,12 +505,11 @@ fn frames(
         let what = if settings.variational { "evidence bound" } else { "log-likelihood" };
         let caption = format!("step {} · {what} {:.3}", step.step, step.objective);
         let map = render::Map {
-            points: portrait.points.view(),
             labels: Some(&classes),
-            ids: None,
             title: &outputs::title(&data.name),
             caption: &caption,
-            side,
+            style: render::Style { side, ..Default::default() },
+            ..render::Map::new(portrait.points.view())
         };
         let picture = render::Picture { map, ellipses: &ellipses, legend: false };
         render::write_picture(&frame(folder, step.step), &picture)?;

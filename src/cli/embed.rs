@@ -5,7 +5,7 @@ use super::progress::{self, Display};
 use super::report::{Circumstances, Clusters, Report};
 use super::{End, adapters, cluster, host, interrupt, outputs};
 use crate::affinity::Law;
-use crate::data::{Dataset, Input, Points};
+use crate::data::{Column, Dataset, Input, Pictures, Points};
 use crate::engine::Stop;
 use crate::gpu::{self, Gpu};
 use crate::job::{self, Backend, Event, Given};
@@ -16,6 +16,7 @@ use crate::plan::{Affinity, Budget, Plan, Settings, Shape, Start};
 use crate::score::{self, Shepard};
 use crate::{Error, Result, input, render};
 use ndarray::{Array2, Axis};
+use std::mem::take;
 use std::time::Instant;
 
 /// Runs the command.
@@ -32,6 +33,10 @@ pub fn run(arguments: &Embed) -> Result<End> {
     let request = input::Request { memory, ..arguments.request() };
     let brought = input::open(&request)?;
     let read = clock.elapsed().as_secs_f64();
+    if arguments.atlas.is_some() && brought.pictures.is_none() {
+        let cause = format!("the rows of {} are no pictures", brought.name);
+        return Err(Error::request("--atlas", cause, "give a folder of pictures, idx or a sample of them, whole"));
+    }
     let mut settings = arguments.settings();
     let (n, input_dims) = brought.points.dim();
     let neighbors = arguments.neighbors_file.as_ref().map(|path| {
@@ -145,7 +150,10 @@ pub fn run(arguments: &Embed) -> Result<End> {
         notes.remove(0);
     }
 
-    let (ids, clock) = (brought.ids.clone(), Instant::now());
+    let mut brought = brought;
+    let along =
+        Along { ids: brought.ids.take(), columns: take(&mut brought.columns), pictures: brought.pictures.take() };
+    let clock = Instant::now();
     let is_dense = matches!(brought.points, Points::Dense(_));
     if !is_dense {
         display.stage("pca");
@@ -216,7 +224,7 @@ pub fn run(arguments: &Embed) -> Result<End> {
         }
     };
     let clock = Instant::now();
-    let maps_written = write_maps(arguments, &data, ids.as_deref(), &settings, &plan, &done, clusters.as_ref());
+    let maps_written = write_maps(arguments, &data, &along, &settings, &plan, &done, clusters.as_ref());
     if let Some(path) = &arguments.report {
         let around = Circumstances {
             device: gpu.as_ref().map(|gpu| (gpu.adapter(), gpu.memory().1)),
@@ -285,8 +293,16 @@ fn check_outputs(arguments: &Embed) -> Result<()> {
     arguments.outputs.iter().try_for_each(|path| render::check(path))?;
     arguments.report.iter().try_for_each(|path| render::check_place(path))?;
     arguments.shepard.iter().try_for_each(|path| render::check_shepard(path))?;
-    let outputs = arguments.outputs.iter().chain(&arguments.report).chain(&arguments.shepard);
-    outputs::check_distinct(outputs, &[Some(&arguments.input), arguments.labels.as_deref()])
+    arguments.frames.iter().try_for_each(|path| render::check_film(path))?;
+    arguments.atlas.iter().try_for_each(|path| render::check_atlas(path))?;
+    if arguments.atlas.is_some() && arguments.dims != 2 {
+        return Err(Error::request("--atlas", "pictures are placed in two dimensions", "give --dims 2"));
+    }
+    let outputs = arguments.outputs.iter().chain(&arguments.report).chain(&arguments.shepard).chain(&arguments.frames);
+    let outputs = outputs.chain(&arguments.atlas);
+    let files = [&arguments.labels, &arguments.id, &arguments.neighbors_file, &arguments.affinities];
+    let read = files.into_iter().flatten().chain([&arguments.input, &arguments.init]);
+    outputs::check_distinct(outputs, &read.map(|path| Some(path.as_str())).collect::<Vec<_>>())
 }
 
 /// The mixture of `k` components of a finished map, by EM on the CPU: a map has few columns.
@@ -295,10 +311,17 @@ fn clusters(done: &job::Done, k: usize, seed: u64) -> Result<Fit> {
     mixture::fit(&prepared, k, &mixture::Settings { seed, ..Default::default() }, None, &mut |_| Ok(true))
 }
 
+/// What goes along with the rows from the input to the map.
+struct Along {
+    ids: Option<Vec<String>>,
+    columns: Vec<Column>,
+    pictures: Option<Pictures>,
+}
+
 fn write_maps(
     arguments: &Embed,
     data: &Dataset,
-    ids: Option<&[String]>,
+    along: &Along,
     settings: &Settings,
     plan: &Plan,
     done: &job::Done,
@@ -306,15 +329,21 @@ fn write_maps(
 ) -> Result<()> {
     let components = clusters.map(|fit| cluster::classes(fit.labels(), fit.mixture.n_components()));
     let map = render::Map {
-        points: done.outcome.embedding.points.view(),
         labels: components.as_ref().or(data.labels.as_ref()),
-        ids,
+        ids: along.ids.as_deref(),
+        columns: &along.columns,
+        pictures: along.pictures.as_ref(),
+        frames: &done.outcome.frames,
         title: &outputs::title(&data.name),
         caption: &caption(plan, settings, done, clusters),
-        side: arguments.picture_size,
+        style: arguments.style.style(),
+        ..render::Map::new(done.outcome.embedding.points.view())
     };
     // One full disk does not keep the map from another.
     let mut written: Vec<Result<()>> = arguments.outputs.iter().map(|path| render::write(path, &map)).collect();
+    let placement = if arguments.grid { render::Placement::Grid } else { render::Placement::Points };
+    written.extend(arguments.atlas.iter().map(|path| render::write_atlas(path, &map, placement)));
+    written.extend(arguments.frames.iter().map(|path| render::write_film(path, &map)));
     written.extend(arguments.shepard.iter().map(|path| {
         let prepared = settings.metric.prepare(data.points.view())?;
         let shepard = Shepard::new(prepared.view(), settings.metric, map.points, plan.seed)?;

@@ -11,6 +11,7 @@ mod embed;
 mod host;
 mod interrupt;
 mod outputs;
+mod plot;
 mod portrait;
 mod progress;
 mod report;
@@ -54,6 +55,7 @@ fn run(command: Command) -> crate::Result<End> {
         Command::Cluster(arguments) => cluster::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments, &mut std::io::stdout().lock(), None),
         Command::Score(arguments) => score::run(&arguments),
+        Command::Plot(arguments) => plot::run(&arguments),
         Command::Adapters => adapters::run(),
         Command::Samples => samples::run(),
     }

@@ -157,10 +157,12 @@ fn decode(name: &str, file: File, limit: u64, request: &Request) -> Result<Parse
         let numbers = numbers.collect::<Result<Vec<Numbers>>>()?;
         let texts = |column: Option<usize>| column.map(|column| texts(batch.column(column).as_ref()));
         let rows = batch.num_rows();
-        gather.push(&value_names, Batch { rows, numbers, labels: texts(roles.label), ids: texts(roles.id) })?;
+        let carried = roles.carried.iter().filter_map(|&column| texts(Some(column))).collect();
+        let (labels, ids) = (texts(roles.label), texts(roles.id));
+        gather.push(&value_names, Batch { rows, numbers, labels, ids, carried })?;
         first += rows;
     }
-    gather.settle(roles)
+    gather.settle(roles, &names)
 }
 
 fn kind(of: &DataType) -> Kind {
@@ -168,7 +170,7 @@ fn kind(of: &DataType) -> Kind {
         of if is_number(of) => Kind::Numbers,
         DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
             if is_number(item.data_type()) {
-                Kind::Numbers
+                Kind::Lists
             } else {
                 Kind::Other("lists of other things than numbers".into())
             }

@@ -4,7 +4,7 @@
 use super::array::{Body, DType, check_claim, product};
 use super::pick::Pick;
 use super::source::{Source, fill};
-use super::{Parsed, Request, Sniff, check_files, check_shape};
+use super::{Parsed, Request, Sniff, check_files, check_shape, thumbnails};
 use crate::error::{Error, Result};
 
 pub(super) fn sniff(head: &[u8]) -> Sniff {
@@ -25,7 +25,17 @@ pub(super) fn read(mut source: Source, request: &Request) -> Result<Parsed> {
         return Err(Error::request(&source.name, cause, "points have rows and columns; labels are given by --labels"));
     }
     check_shape(&source.name, *rows, product(rest).unwrap_or(u64::MAX))?;
-    header.body(&mut source)?.points(request, Vec::new())
+    let pixels = match *rest {
+        [height, width] => Some([width, height, 1]),
+        [height, width, 3] => Some([width, height, 3]),
+        _ => None,
+    };
+    let bytes = matches!(header.dtype, DType::U8);
+    let mut parsed = header.body(&mut source)?.points(request, Vec::new())?;
+    if let Some(pixels) = pixels.filter(|_| bytes) {
+        thumbnails::keep(&mut parsed, request, pixels.map(|side| side as usize), (0.0, 255.0));
+    }
+    Ok(parsed)
 }
 
 /// Reads labels, of one axis, as text.

@@ -79,12 +79,30 @@ pub(super) fn from_texts(name: &str, texts: Vec<String>) -> Result<Labels> {
         }
         None => texts,
     };
+    Ok(classes(texts))
+}
+
+/// Classes in order of text.
+fn classes(texts: Vec<String>) -> Labels {
     let mut names = texts.clone();
     names.sort_unstable();
     names.dedup();
     let index: HashMap<&str, u32> = names.iter().enumerate().map(|(i, name)| (name.as_str(), i as u32)).collect();
     let of = texts.iter().map(|text| index[text.as_str()]).collect();
-    Ok(Labels::Classes { names, of })
+    Labels::Classes { names, of }
+}
+
+/// Classes or numbers, told apart as by [`from_texts`], of a column that goes along; with how many numbers are missing from it (empty,
+/// NaN or infinite among finite ones), which makes classes of all texts: what is missing has no place in a range.
+pub(super) fn from_column(texts: Vec<String>) -> (Labels, usize) {
+    let number = |text: &String| text.parse::<f64>().ok();
+    let is_missing = |text: &String| text.is_empty() || number(text).is_some_and(|value| !value.is_finite());
+    let missing = texts.iter().filter(|text| is_missing(text)).count();
+    let finite = texts.iter().filter(|text| number(text).is_some_and(f64::is_finite)).count();
+    match missing > 0 && finite > 0 && missing + finite == texts.len() {
+        true => (classes(texts), missing),
+        false => (from_texts("", texts).expect("numbers, if they are any, are all finite"), 0),
+    }
 }
 
 #[cfg(test)]

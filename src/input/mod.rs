@@ -31,6 +31,7 @@ mod named;
 mod sparse;
 mod stored;
 mod pictures;
+mod thumbnails;
 mod labels;
 mod distances;
 mod triples;
@@ -41,7 +42,7 @@ pub use neighbors::read_neighbors;
 pub use pictures::EXTENSIONS as PICTURES;
 pub use triples::read_triples;
 
-use crate::data::{Dataset, Input, Labels, Points};
+use crate::data::{self, Column, Dataset, Input, Labels, Points};
 use crate::error::{Error, Result, size};
 use ndarray::Array2;
 use settle::Treatment;
@@ -117,6 +118,8 @@ pub struct Request<'a> {
     /// The columns that are read, by name, by number where they have none (of text from 1, of arrays from 0), or as `A..B`; all that
     /// hold numbers if there are none.
     pub columns: &'a [String],
+    /// Columns that go along to the map, chosen as `columns` are, and are no part of the points. Of tables only.
+    pub carry: &'a [String],
     /// Read this many rows, drawn by `seed`.
     pub subsample: Option<usize>,
     /// Of the draw.
@@ -131,12 +134,17 @@ pub struct Request<'a> {
     pub standardize: bool,
     /// For folders of pictures, and only for them.
     pub pictures: Option<Pictures>,
+    /// Keep a small copy of each picture, where rows are pictures.
+    pub thumbnails: bool,
     /// Whether the metric ignores a shift common to all rows, as euclidean distance does and cosine does not. Only
     /// then may a column that lies far from the origin be shifted before it is rounded to `f32`.
     pub shifts_cancel: bool,
     /// Whether the file holds distances: `.npy`, square [n, n] or condensed [n(n − 1)/2], NaN where one is not known. The
     /// data set's points are then the square.
     pub distances: bool,
+    /// Whether the file holds a map, written by us or others, whose coordinates are taken as they stand: of a table its axes (see `columns`), the
+    /// columns `label` and `id` where nothing else is asked for, and all other columns to carry.
+    pub map: bool,
     /// Bytes that what is read may take: a matrix that would take more is left on its disk where it can be, else refused; nothing is
     /// unpacked beyond it.
     pub memory: Option<u64>,
@@ -151,6 +159,7 @@ impl<'a> Request<'a> {
             id: None,
             header: Header::Auto,
             columns: &[],
+            carry: &[],
             subsample: None,
             seed: 0,
             missing: Missing::Refuse,
@@ -158,8 +167,10 @@ impl<'a> Request<'a> {
             log1p: false,
             standardize: false,
             pictures: None,
+            thumbnails: false,
             shifts_cancel: true,
             distances: false,
+            map: false,
             memory: None,
         }
     }
@@ -182,6 +193,7 @@ impl<'a> Request<'a> {
     fn check_distances(&self) -> Result<()> {
         let of_columns = [
             ("--columns", !self.columns.is_empty()),
+            ("--carry", !self.carry.is_empty()),
             ("--missing", self.missing != Missing::Refuse),
             ("--normalize", self.normalize.is_some()),
             ("--log1p", self.log1p),
@@ -295,6 +307,8 @@ pub struct Sample {
     /// Source and licence.
     pub licence: &'static str,
     content: Content,
+    /// Sides of its rows as pictures in grey, and the value of white.
+    pixels: Option<([usize; 2], f32)>,
 }
 
 /// What a sample is made of.
@@ -315,18 +329,21 @@ pub const SAMPLES: &[Sample] = &[
             ("digits.npy", include_bytes!("../../assets/digits.npy")),
             Some(("digits_labels.npy", include_bytes!("../../assets/digits_labels.npy"))),
         ),
+        pixels: Some(([8, 8], 16.0)),
     },
     Sample {
         name: "faithful",
         description: "272 eruptions of the geyser Old Faithful: columns eruptions and waiting, both in minutes; no labels",
         licence: "Azzalini and Bowman 1990, as in R's datasets; facts of observation",
         content: Content::Files(("faithful.csv", include_bytes!("../../assets/faithful.csv")), None),
+        pixels: None,
     },
     Sample {
         name: "turntable",
         description: "1440 pictures of 32×32 pixels, values 0 to 255: 20 solid objects in 72 turns of 5°, labelled by object",
         licence: "drawn by nearfield itself",
         content: Content::Made(turntable::render),
+        pixels: Some(([32, 32], 255.0)),
     },
 ];
 
@@ -345,13 +362,28 @@ struct Parsed {
     /// Labels to take where none are asked for.
     own_labels: Option<Vec<String>>,
     ids: Option<Vec<String>>,
+    /// Columns that go along: their names, and a text a row.
+    carried: Vec<(String, Vec<String>)>,
+    /// One a row, where the rows are pictures.
+    pictures: Option<data::Pictures>,
     notes: Vec<String>,
 }
 
 impl Parsed {
     /// Points and nothing else.
     fn new(points: Points, of: usize, rows: Option<Vec<u32>>, notes: Vec<String>) -> Parsed {
-        Parsed { points, columns: Vec::new(), of, rows, labels: None, own_labels: None, ids: None, notes }
+        Parsed {
+            points,
+            columns: Vec::new(),
+            of,
+            rows,
+            labels: None,
+            own_labels: None,
+            ids: None,
+            carried: Vec::new(),
+            pictures: None,
+            notes,
+        }
     }
 
     /// Leaves out all rows but these, of those that are here; the points are not touched.
@@ -360,9 +392,11 @@ impl Parsed {
             Some(rows) => kept.iter().map(|&i| rows[i]).collect(),
             None => kept.iter().map(|&i| i as u32).collect(),
         });
-        for texts in [&mut self.labels, &mut self.own_labels, &mut self.ids].into_iter().flatten() {
+        let texts = [&mut self.labels, &mut self.own_labels, &mut self.ids].into_iter().flatten();
+        for texts in texts.chain(self.carried.iter_mut().map(|(_, texts)| texts)) {
             *texts = kept.iter().map(|&i| std::mem::take(&mut texts[i])).collect();
         }
+        self.pictures = self.pictures.take().map(|pictures| pictures.select(kept));
     }
 }
 
@@ -395,6 +429,9 @@ pub fn open(request: &Request) -> Result<Input> {
         None if is_folder => (pictures::read(request)?, None),
         None => (read_source(Source::open(request.input, request.limit())?, request)?, None),
     };
+    if let Some(([width, height], white)) = sample(request.input)?.and_then(|sample| sample.pixels) {
+        thumbnails::keep(&mut parsed, request, [width, height, 1], (0.0, white));
+    }
     let name = if request.input == "-" { "stdin" } else { request.input };
     treat::treat(&mut parsed, request, name)?;
     // A file has a label for every row of the input; those of the rows that are here are taken.
@@ -420,7 +457,10 @@ pub fn open(request: &Request) -> Result<Input> {
         (None, Some(path)) => Some(here(labels::from_file(&mut open_array(path, request.limit())?, of, name)?)),
         (None, None) => None,
     };
+    let columns = carried(parsed.carried, &mut parsed.notes)?;
     Ok(Input {
+        columns,
+        pictures: parsed.pictures,
         name: name.to_string(),
         points: parsed.points,
         labels,
@@ -430,6 +470,33 @@ pub fn open(request: &Request) -> Result<Input> {
         notes: parsed.notes,
     })
 }
+
+/// Columns that go along, their texts made into classes or numbers.
+///
+/// Errors: a name that the map has itself, or that is there twice.
+fn carried(columns: Vec<(String, Vec<String>)>, notes: &mut Vec<String>) -> Result<Vec<Column>> {
+    let mut carried: Vec<Column> = Vec::new();
+    for (name, texts) in columns {
+        let refuse =
+            |cause: &str, remedy: &str| Err(Error::request(format!("--carry {}", pick::shown(&name)), cause, remedy));
+        if MAP_COLUMNS.contains(&name.as_str()) {
+            return refuse("the map has a column of that name itself", "give it by --labels or --id, or rename it");
+        }
+        if carried.iter().any(|column| column.name == name) {
+            return refuse("there are two columns of that name", "rename one of them");
+        }
+        let (values, missing) = labels::from_column(texts);
+        if missing > 0 {
+            let missing = counted(missing as u64, "value");
+            notes.push(format!("column {} is carried as text, since {missing} of it are missing", pick::shown(&name)));
+        }
+        carried.push(Column { name, values });
+    }
+    Ok(carried)
+}
+
+/// What a map's own columns are called in tables.
+pub const MAP_COLUMNS: [&str; 5] = ["x", "y", "z", "label", "id"];
 
 /// The same with its points as a matrix in memory, which is a data set.
 ///
@@ -463,6 +530,8 @@ pub fn in_memory(mut input: Input, memory: u64) -> Result<Input> {
             points: input.points,
             labels: None,
             ids: None,
+            columns: Vec::new(),
+            pictures: None,
             of: input.of,
             rows: None,
             notes: Vec::new(),
@@ -535,6 +604,31 @@ pub fn read_map(path: &str, n: usize, dims: usize) -> Result<Array2<f32>> {
     Ok(map)
 }
 
+/// Reads a saved map, of ours or of others: `[n, 2 or 3]` coordinates as they stand, with the labels, names and columns that lie beside them.
+///
+/// From a table the axes are the columns that `request` names, else x, y (and z), else the first two of numbers.
+///
+/// Errors: a request error, in one line, if the file holds no such map.
+pub fn open_map(request: &Request) -> Result<Input> {
+    if request.input.starts_with("sample:") || Path::new(request.input).is_dir() {
+        return Err(Error::request(request.input, "is no file of a map", "give what embed -o wrote, or the like"));
+    }
+    let input = in_memory(open(&Request { map: true, ..*request })?, request.limit())?;
+    let (_, dims) = input.points.dim();
+    if !(2..=3).contains(&dims) {
+        let cause = format!("has {}, where a map has 2 or 3", counted(dims as u64, "column"));
+        return Err(Error::request(request.input, cause, "give the map that was made of it"));
+    }
+    Ok(input)
+}
+
+/// Labels of texts, one a point: numbers where they are a quantity, else classes, as of a file of labels.
+///
+/// Errors: NaN or infinity among numbers; `name` is what the message calls them.
+pub fn labels_of(name: &str, texts: Vec<String>) -> Result<Labels> {
+    labels::from_texts(name, texts)
+}
+
 /// The shipped data set that `input` names, if it names one.
 fn sample(input: &str) -> Result<Option<&'static Sample>> {
     let Some(name) = input.strip_prefix("sample:") else { return Ok(None) };
@@ -573,8 +667,12 @@ fn check_shape(name: &str, rows: u64, columns: u64) -> Result<()> {
     Ok(())
 }
 
-/// Refuses labels and names that no file holds, before a long read.
+/// Refuses labels and names that no file holds, before a long read, and columns to carry: for what has no named columns.
 fn check_files(request: &Request) -> Result<()> {
+    if let Some(column) = request.carry.first() {
+        let cause = format!("{} has no columns beside its values", request.input);
+        return Err(Error::request(format!("--carry {column}"), cause, "leave it out, or give a table"));
+    }
     for (option, path) in [("--labels", request.labels), ("--id", request.id)] {
         let is_file = |path: &str| {
             Path::new(path).exists() || path.rsplit_once(':').is_some_and(|(file, _)| Path::new(file).exists())
@@ -590,6 +688,9 @@ fn check_files(request: &Request) -> Result<()> {
 
 /// How points are made ready for the request's metric, and for what is done to them after.
 fn treatment(request: &Request) -> Treatment {
+    if request.map {
+        return Treatment::AsGiven;
+    }
     // What is standardised is shifted anyway; logarithms and sizes need the values as they are.
     let untouched = request.log1p || request.normalize.is_some();
     Treatment::Points {

@@ -1,6 +1,6 @@
 //! What Parquet and Arrow share: columns with names and types, of which those of numbers become points.
 
-use super::pick::{Found, chosen, drawn, find, known, shown};
+use super::pick::{Found, axes, chosen, drawn, find, known, shown};
 use super::settle::{InMemory, settle};
 use super::{Parsed, Request, check_files, check_shape, treatment};
 use crate::data::Points;
@@ -11,8 +11,9 @@ use std::path::Path;
 /// What a column's type makes of it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Kind {
-    /// Numbers, or lists of them.
     Numbers,
+    /// Lists of numbers, as many in each.
+    Lists,
     Text,
     /// Neither, and what it is.
     Other(String),
@@ -24,12 +25,32 @@ pub(super) struct Roles {
     pub values: Vec<usize>,
     pub label: Option<usize>,
     pub id: Option<usize>,
+    /// Ascending.
+    pub carried: Vec<usize>,
     pub notes: Vec<String>,
 }
 
 impl Roles {
     /// What the request asks of these columns: without `--columns` all that hold numbers.
     pub fn new(request: &Request, name: &str, names: &[String], kinds: &[Kind]) -> Result<Roles> {
+        if request.map {
+            let plain = |kind: &Kind| matches!(kind, Kind::Numbers | Kind::Text);
+            let numeric: Vec<bool> = kinds.iter().map(|kind| *kind == Kind::Numbers).collect();
+            let axes = axes(request, name, Some(names), &numeric)?;
+            let own = |asked: Option<&str>, usual: &str| {
+                let found = (0..names.len()).filter(|&c| names[c] == asked.unwrap_or(usual) && plain(&kinds[c]));
+                found.last().filter(|column| !axes.contains(column) || asked.is_some())
+            };
+            let (label, id) = (own(request.labels, "label"), own(request.id, "id"));
+            check_files(&Request {
+                labels: request.labels.filter(|_| label.is_none()),
+                id: request.id.filter(|_| id.is_none()),
+                ..*request
+            })?;
+            let others = (0..names.len()).filter(|c| !axes.contains(c) && plain(&kinds[*c]) && label != Some(*c));
+            let carried = others.filter(|&c| id != Some(c) && !super::MAP_COLUMNS.contains(&&*names[c])).collect();
+            return Ok(Roles { values: axes, label, id, carried, notes: Vec::new() });
+        }
         let text = |option: &str, asked: Option<&str>| -> Result<Option<usize>> {
             let Some(asked) = asked else { return Ok(None) };
             let refuse =
@@ -37,6 +58,7 @@ impl Roles {
             match find(asked, Some(names), names.len(), 0) {
                 Found::One(column) => match &kinds[column] {
                     Kind::Other(what) => refuse(format!("holds {what}"), "give a column of text or numbers".into()),
+                    Kind::Lists => refuse("holds lists".into(), "give a column of text or numbers".into()),
                     _ => Ok(Some(column)),
                 },
                 Found::Many(count) => {
@@ -53,14 +75,30 @@ impl Roles {
         check_files(&Request {
             labels: request.labels.filter(|_| label.is_none()),
             id: request.id.filter(|_| id.is_none()),
+            carry: &[],
             ..*request
         })?;
-        let is_text = |column: &usize| Some(*column) == label || Some(*column) == id;
+        let carried = match request.carry {
+            [] => Vec::new(),
+            asked => chosen("--carry", asked, Some(names), names.len(), 0, name)?,
+        };
+        for &column in &carried {
+            let what = match &kinds[column] {
+                Kind::Numbers | Kind::Text => continue,
+                Kind::Lists => "lists",
+                Kind::Other(what) => what,
+            };
+            let cause = format!("column {} holds {what}", shown(&names[column]));
+            return Err(Error::request("--carry", cause, "give columns of text or numbers"));
+        }
+        let is_text =
+            |column: &usize| Some(*column) == label || Some(*column) == id || carried.binary_search(column).is_ok();
+        let holds_numbers = |column: usize| matches!(kinds[column], Kind::Numbers | Kind::Lists);
         let mut notes = Vec::new();
         let values: Vec<usize> = match request.columns {
             [] => {
                 let others: Vec<String> = (0..names.len())
-                    .filter(|column| !is_text(column) && kinds[*column] != Kind::Numbers)
+                    .filter(|column| !is_text(column) && !holds_numbers(*column))
                     .map(|column| shown(&names[column]))
                     .collect();
                 if !others.is_empty() {
@@ -68,18 +106,18 @@ impl Roles {
                     let some = others.iter().take(6).cloned().collect::<Vec<_>>().join(", ");
                     notes.push(format!("columns that hold no numbers are passed over: {some}{more}"));
                 }
-                (0..names.len()).filter(|column| !is_text(column) && kinds[*column] == Kind::Numbers).collect()
+                (0..names.len()).filter(|column| !is_text(column) && holds_numbers(*column)).collect()
             }
             asked => {
-                let values = chosen(asked, Some(names), names.len(), 0, name)?;
+                let values = chosen("--columns", asked, Some(names), names.len(), 0, name)?;
                 for &column in &values {
                     let what = match &kinds[column] {
-                        Kind::Numbers => continue,
+                        Kind::Numbers | Kind::Lists => continue,
                         Kind::Text => "text",
                         Kind::Other(what) => what,
                     };
                     let cause = format!("column {} holds {what}, not numbers", shown(&names[column]));
-                    return Err(Error::request(name, cause, "give it by --labels or --id, or leave it out"));
+                    return Err(Error::request(name, cause, "give it by --labels, --id or --carry, or leave it out"));
                 }
                 values.into_iter().filter(|column| !is_text(column)).collect()
             }
@@ -87,7 +125,7 @@ impl Roles {
         if values.is_empty() {
             return Err(Error::request(name, "has no columns of numbers", "at least 1 is needed"));
         }
-        Ok(Roles { values, label, id, notes })
+        Ok(Roles { values, label, id, carried, notes })
     }
 }
 
@@ -135,6 +173,7 @@ pub(super) struct Gather<'a> {
     values: Vec<f64>,
     labels: Vec<String>,
     ids: Vec<String>,
+    carried: Vec<Vec<String>>,
 }
 
 /// Some of the rows, column by column.
@@ -145,6 +184,8 @@ pub(super) struct Batch {
     /// A text is `None` where it is missing.
     pub labels: Option<Vec<Option<String>>>,
     pub ids: Option<Vec<Option<String>>>,
+    /// One for each of [`Roles::carried`].
+    pub carried: Vec<Vec<Option<String>>>,
 }
 
 impl<'a> Gather<'a> {
@@ -166,6 +207,7 @@ impl<'a> Gather<'a> {
             values: Vec::new(),
             labels: Vec::new(),
             ids: Vec::new(),
+            carried: Vec::new(),
         })
     }
 
@@ -227,12 +269,16 @@ impl<'a> Gather<'a> {
                 }
             }
         }
+        self.carried.resize(batch.carried.len(), Vec::new());
+        for (mut texts, into) in batch.carried.into_iter().zip(&mut self.carried) {
+            into.extend(rows.iter().map(|&row| texts[row].take().unwrap_or_default()));
+        }
         self.read += batch.rows;
         Ok(())
     }
 
     /// The points.
-    pub fn settle(self, roles: Roles) -> Result<Parsed> {
+    pub fn settle(self, roles: Roles, names: &[String]) -> Result<Parsed> {
         let m = self.columns.len();
         let n = self.drawn.as_ref().map_or(self.of, Vec::len);
         if self.read != self.of {
@@ -253,7 +299,8 @@ impl<'a> Gather<'a> {
         let mut parsed = Parsed::new(Points::Dense(points), self.of, self.drawn.clone(), notes);
         parsed.labels = roles.label.map(|_| self.labels);
         parsed.ids = roles.id.map(|_| self.ids);
-        parsed.columns = self.columns.clone();
+        parsed.carried = roles.carried.iter().map(|&column| names[column].clone()).zip(self.carried).collect();
+        parsed.columns = self.columns;
         Ok(parsed)
     }
 }

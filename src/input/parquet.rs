@@ -72,13 +72,15 @@ fn decode(name: &str, file: File, limit: u64, request: &Request) -> Result<Parse
             Some(column) => texts(group.as_ref(), column, &leaves[column], rows).map(Some).map_err(broken),
         };
         let (labels, ids) = (texts(roles.label)?, texts(roles.id)?);
-        if [&labels, &ids].into_iter().flatten().any(|texts| texts.len() != rows) {
+        let carried: Vec<_> =
+            roles.carried.iter().filter_map(|&column| texts(Some(column)).transpose()).collect::<Result<_>>()?;
+        if [&labels, &ids].into_iter().flatten().chain(&carried).any(|texts| texts.len() != rows) {
             return Err(Error::request(name, "is truncated: a column ends before its rows do", "write it again"));
         }
-        gather.push(&value_names, Batch { rows, numbers, labels, ids })?;
+        gather.push(&value_names, Batch { rows, numbers, labels, ids, carried })?;
         first += rows;
     }
-    gather.settle(roles)
+    gather.settle(roles, &names)
 }
 
 fn broken(name: &str, error: &ParquetError) -> Error {
@@ -102,17 +104,18 @@ fn kind(leaf: &ColumnDescriptor) -> Kind {
     }
     let list = leaf.max_rep_level() == 1;
     let other = |what: &str| Kind::Other(what.into());
+    let numbers = if list { Kind::Lists } else { Kind::Numbers };
     match (leaf.logical_type_ref(), leaf.converted_type(), leaf.physical_type()) {
         (Some(LogicalType::Date), ..) | (_, ConvertedType::DATE, _) => other("dates"),
         (Some(LogicalType::Time(_) | LogicalType::Timestamp(_)), ..) => other("times"),
         (_, ConvertedType::TIME_MILLIS | ConvertedType::TIME_MICROS, _) => other("times"),
         (_, ConvertedType::TIMESTAMP_MILLIS | ConvertedType::TIMESTAMP_MICROS, _) => other("times"),
         (Some(LogicalType::Decimal(_)), ..) | (_, ConvertedType::DECIMAL, _) => match leaf.physical_type() {
-            Type::INT32 | Type::INT64 => Kind::Numbers,
+            Type::INT32 | Type::INT64 => numbers,
             _ => other("decimals of more than 18 digits"),
         },
-        (Some(LogicalType::Float16), _, Type::FIXED_LEN_BYTE_ARRAY) => Kind::Numbers,
-        (_, _, Type::BOOLEAN | Type::INT32 | Type::INT64 | Type::FLOAT | Type::DOUBLE) => Kind::Numbers,
+        (Some(LogicalType::Float16), _, Type::FIXED_LEN_BYTE_ARRAY) => numbers,
+        (_, _, Type::BOOLEAN | Type::INT32 | Type::INT64 | Type::FLOAT | Type::DOUBLE) => numbers,
         (_, _, Type::BYTE_ARRAY) if !list => Kind::Text,
         _ => other("values of another type"),
     }
@@ -271,7 +274,7 @@ fn texts(
         Ok(texts)
     }
     if leaf.max_rep_level() > 0 {
-        return Err(ParquetError::General("a list is no label".into()));
+        return Err(ParquetError::General("a list is neither label nor text".into()));
     }
     match group.get_column_reader(column)? {
         ColumnReader::BoolColumnReader(reader) => all(reader, leaf, rows, |x| x.to_string()),

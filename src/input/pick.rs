@@ -30,7 +30,7 @@ impl Pick {
         let rows_drawn = request.subsample.map(|count| drawn(name, rows, count, request.seed)).transpose()?;
         let chosen = match request.columns {
             [] => None,
-            asked => Some(chosen(asked, None, columns, 0, name)?.into_iter().map(|c| c as u32).collect()),
+            asked => Some(chosen("--columns", asked, None, columns, 0, name)?.into_iter().map(|c| c as u32).collect()),
         };
         Ok(Pick { of: (rows, columns), rows: rows_drawn, columns: chosen })
     }
@@ -118,9 +118,10 @@ pub(super) fn drawn(name: &str, n: usize, count: usize, seed: u64) -> Result<Vec
 /// Draws of rows have nothing in common with other draws of the same seed.
 const DRAWS: u64 = 0x7375_6273_616d_706c;
 
-/// The columns that `asked` names, ascending: by name where there is a header, else by number from `first` on; `A..B` is all from A
+/// The columns that `asked`, of `option`, names, ascending: by name where there is a header, else by number from `first` on; `A..B` is all from A
 /// to B.
 pub(super) fn chosen(
+    option: &str,
     asked: &[String],
     header: Option<&[String]>,
     count: usize,
@@ -128,7 +129,7 @@ pub(super) fn chosen(
     name: &str,
 ) -> Result<Vec<usize>> {
     let refuse =
-        |asked: &str, cause: String, remedy: String| Err(Error::request(format!("--columns {asked}"), cause, remedy));
+        |asked: &str, cause: String, remedy: String| Err(Error::request(format!("{option} {asked}"), cause, remedy));
     let mut columns = Vec::new();
     for asked in asked {
         let one = |text: &str| find(text, header, count, first);
@@ -154,7 +155,40 @@ pub(super) fn chosen(
     columns.sort_unstable();
     if let Some(twice) = columns.windows(2).find(|pair| pair[0] == pair[1]) {
         let which = header.map_or_else(|| (twice[0] + first).to_string(), |names| quoted(&names[twice[0]]));
-        return Err(Error::request("--columns", format!("{which} is named twice"), "name each column once"));
+        return Err(Error::request(option, format!("{which} is named twice"), "name each column once"));
+    }
+    Ok(columns)
+}
+
+/// The columns of a map's axes, ascending: those that `--columns` names, else those called x, y (and z), else the first two that hold numbers.
+/// A third is an axis too if it is called like the first but for its last letter, or if there are no names and no other columns.
+pub(super) fn axes(request: &Request, name: &str, header: Option<&[String]>, numeric: &[bool]) -> Result<Vec<usize>> {
+    let count = numeric.len();
+    let first = usize::from(header.is_none());
+    let columns = if request.columns.is_empty() {
+        let called =
+            |axis: &str| header.and_then(|names| names.iter().position(|name| name.eq_ignore_ascii_case(axis)));
+        match (called("x"), called("y")) {
+            (Some(x), Some(y)) => [x, y].into_iter().chain(called("z")).collect(),
+            _ => {
+                let numbers: Vec<usize> = (0..count).filter(|&c| numeric[c]).collect();
+                let stem = |c: usize| header.map(|names| names[c].char_indices().last().map(|(at, _)| &names[c][..at]));
+                let third = match numbers[..] {
+                    [a, _, c, ..] => match stem(a) {
+                        None => count == 3,
+                        Some(stem_a) => stem_a.is_some_and(|stem| !stem.is_empty()) && stem(c) == Some(stem_a),
+                    },
+                    _ => false,
+                };
+                numbers.into_iter().take(if third { 3 } else { 2 }).collect()
+            }
+        }
+    } else {
+        chosen("--columns", request.columns, header, count, first, name)?
+    };
+    if !(2..=3).contains(&columns.len()) {
+        let cause = format!("{} of its columns are coordinates, where a map has 2 or 3", columns.len());
+        return Err(Error::request(name, cause, "name them by --columns"));
     }
     Ok(columns)
 }
@@ -225,7 +259,7 @@ mod tests {
     fn columns_are_found_by_name_number_and_range() {
         let names: Vec<String> = ["a", "b", "c", "d", "d"].map(str::to_string).to_vec();
         let by_name = |asked: &[&str]| {
-            chosen(&asked.iter().map(|a| a.to_string()).collect::<Vec<_>>(), Some(&names), 5, 1, "f")
+            chosen("--columns", &asked.iter().map(|a| a.to_string()).collect::<Vec<_>>(), Some(&names), 5, 1, "f")
                 .map_err(|error| error.to_string())
         };
         assert_eq!(by_name(&["c", "a"]).unwrap(), [0, 2]);
@@ -233,7 +267,7 @@ mod tests {
         for wrong in [&["e"][..], &["d"], &["c..a"], &["a", "a"], &["a..c", "b"], &["1"]] {
             assert!(by_name(wrong).is_err(), "{wrong:?}");
         }
-        let by_number = |asked: &str, first: usize| chosen(&[asked.to_string()], None, 5, first, "f").ok();
+        let by_number = |asked: &str, first: usize| chosen("--columns", &[asked.to_string()], None, 5, first, "f").ok();
         assert_eq!(by_number("1..3", 1), Some(vec![0, 1, 2]));
         assert_eq!(by_number("1..3", 0), Some(vec![1, 2, 3]));
         assert_eq!((by_number("0", 1), by_number("5", 0), by_number("5", 1)), (None, None, Some(vec![4])));

@@ -4,8 +4,8 @@
 //! (`Triangle`, a filter that averages over what a pixel covers). Grey is the luma of Rec. 709. Values are 0 to 255, row by row from the
 //! top, three a pixel in colour. Pictures come in the order of their paths, whatever order the disk has them in.
 
-use super::{Parsed, Pictures, Request, check_files, check_fits, counted};
-use crate::data::Points;
+use super::{Parsed, Pictures, Request, check_files, check_fits, counted, thumbnails};
+use crate::data::{self, Points};
 use crate::error::{Error, Result};
 use image::imageops::{self, FilterType};
 use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
@@ -49,10 +49,19 @@ pub(super) fn read(request: &Request) -> Result<Parsed> {
     let tried: Vec<u32> = drawn.clone().unwrap_or_else(|| (0..of as u32).collect());
     check_fits(name, tried.len(), m, request.limit())?;
     let mut values = super::settle::zeros(name, tried.len(), m)?;
+    // Copies of the pictures themselves, in their own shape and colours, whatever the rows are made of.
+    let [side, _] = thumbnails::sides(tried.len(), [thumbnails::LONGEST, thumbnails::LONGEST, 3]);
+    let small_size = if request.thumbnails { side * side * 3 } else { 0 };
+    let mut small = vec![0; tried.len() * small_size];
+    let smalls: Vec<&mut [u8]> = match small_size {
+        0 => tried.iter().map(|_| <&mut [u8]>::default()).collect(),
+        size => small.chunks_exact_mut(size).collect(),
+    };
     let broken: Vec<Option<String>> = values
         .par_chunks_mut(m)
         .zip(&tried)
-        .map(|(row, &file)| pixels(&files[file as usize], (width, height), color, row).err())
+        .zip(smalls)
+        .map(|((row, &file), small)| pixels(&files[file as usize], (width, height), color, row, side, small).err())
         .collect();
     let relative = |file: u32| {
         let path = &files[file as usize];
@@ -86,6 +95,7 @@ pub(super) fn read(request: &Request) -> Result<Parsed> {
     if kept.len() < tried.len() {
         points = points.select(ndarray::Axis(0), &kept);
     }
+    let whole = kept.clone();
     let kept: Vec<u32> = kept.into_iter().map(|i| tried[i]).collect();
     super::settle::check_rows_differ(name, points.as_slice().expect("made in standard layout"), m, false)?;
     let ids: Vec<String> = kept.iter().map(|&file| relative(file)).collect();
@@ -93,6 +103,11 @@ pub(super) fn read(request: &Request) -> Result<Parsed> {
     let label = |id: &String| id.split_once('/').map_or_else(|| ".".to_string(), |(label, _)| label.to_string());
     let in_folders = ids.iter().any(|id| id.contains('/'));
     let mut parsed = Parsed::new(Points::Dense(points), of, None, notes);
+    if request.thumbnails {
+        let all = data::Pictures { width: side, height: side, channels: 3, bytes: small };
+        parsed.pictures =
+            Some(thumbnails::grey_if_grey(if whole.len() < tried.len() { all.select(&whole) } else { all }));
+    }
     parsed.own_labels = in_folders.then(|| ids.iter().map(label).collect());
     parsed.rows = (kept.len() < of).then_some(kept);
     parsed.ids = request.id.is_none().then_some(ids);
@@ -124,8 +139,15 @@ fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<()> 
     Ok(())
 }
 
-/// The pixels of one picture, or what is wrong with it.
-fn pixels(path: &Path, (width, height): (u32, u32), color: bool, row: &mut [f32]) -> std::result::Result<(), String> {
+/// The pixels of one picture, and, where there is room for it, a copy of `side` by `side`; or what is wrong with it.
+fn pixels(
+    path: &Path,
+    (width, height): (u32, u32),
+    color: bool,
+    row: &mut [f32],
+    side: usize,
+    small: &mut [u8],
+) -> std::result::Result<(), String> {
     let said = |error: &dyn std::fmt::Display| crate::error::printable(&error.to_string());
     let mut reader = ImageReader::open(path).map_err(|e| said(&e))?.with_guessed_format().map_err(|e| said(&e))?;
     let mut limits = Limits::default();
@@ -145,6 +167,9 @@ fn pixels(path: &Path, (width, height): (u32, u32), color: bool, row: &mut [f32]
             *channel = ((u32::from(*channel) * alpha + 255 * (255 - alpha) + 127) / 255) as u8;
         }
         pixel[3] = 255;
+    }
+    if !small.is_empty() {
+        small.copy_from_slice(thumbnails::in_square(&opaque, side as u32).as_raw());
     }
     let resized = if opaque.dimensions() == (width, height) {
         opaque

@@ -1,7 +1,7 @@
 //! Matrices of which most values are 0: checked, and kept as they are until principal components are taken.
 
 use super::pick::Pick;
-use super::settle::{not_finite, scale_exponent, scale_note};
+use super::settle::{scale_exponent, scale_note};
 use super::{Parsed, Request, check_shape, counted};
 use crate::data::{Points, Sparse};
 use crate::error::{Error, Result};
@@ -58,7 +58,9 @@ impl Raw {
             for (&column, &value) in self.indices[range.clone()].iter().zip(&self.values[range]) {
                 if let Some(place) = places.column(column as usize) {
                     if !value.is_finite() {
-                        return Err(not_finite(name, &format!("row {}, column {column}", pick.row(at)), value));
+                        // What is not there is 0: --missing is for matrices of which all is there.
+                        let cause = format!("row {}, column {column} is {value}", pick.row(at));
+                        return Err(Error::request(name, cause, "remove or fill in such values"));
                     }
                     row.push((place as u32, value));
                 }

@@ -4,10 +4,10 @@
 //! The `csv` crate counts a record's line from before the blank lines that it skips, so a line is counted here from
 //! the bytes before it, and only once there is something to complain about.
 
-use super::pick::{Found, chosen, drawn, find, known, shown};
+use super::pick::{Found, axes, chosen, drawn, find, known, shown};
 use super::settle::{InMemory, Treatment, settle};
 use super::source::{Source, fill};
-use super::{Header, Missing, Parsed, Request, Sniff, check_shape, counted, quoted, treatment};
+use super::{Header, MAP_COLUMNS, Missing, Parsed, Request, Sniff, check_shape, counted, quoted, treatment};
 use crate::data::Points;
 use crate::error::{Error, Result, size};
 use csv::ByteRecord;
@@ -30,33 +30,40 @@ pub(super) fn read(mut source: Source, request: &Request) -> Result<Parsed> {
     let name = source.name.clone();
     let missing = request.missing != Missing::Refuse;
     let mut table = scan(&mut source, request.header, missing, |columns| {
+        if request.map {
+            return map_roles(columns, request, &name);
+        }
         let column = |option: &str, asked: Option<&str>| match asked {
             Some(asked) => text_column(columns, option, asked, &name),
             None => Ok(None),
         };
         let (label, id) = (column("--labels", request.labels)?, column("--id", request.id)?);
-        let chosen = match request.columns {
+        let values = match request.columns {
             [] => None,
-            asked => Some(chosen(asked, columns.header.as_deref(), columns.count, 1, &name)?),
+            asked => Some(chosen("--columns", asked, columns.header.as_deref(), columns.count, 1, &name)?),
         };
-        let is_chosen = |c: usize| chosen.as_ref().is_none_or(|chosen| chosen.binary_search(&c).is_ok());
+        let carried = match request.carry {
+            [] => Vec::new(),
+            asked => chosen("--carry", asked, columns.header.as_deref(), columns.count, 1, &name)?,
+        };
+        let is_chosen = |c: usize| values.as_ref().is_none_or(|values| values.binary_search(&c).is_ok());
         Ok((0..columns.count)
-            .map(|c| match Some(c) {
-                c if c == label && c == id => Role::LabelAndId,
-                c if c == label => Role::Label,
-                c if c == id => Role::Id,
-                _ if is_chosen(c) => Role::Value,
-                _ => Role::Passed,
+            .map(|c| {
+                let text =
+                    Role { label: Some(c) == label, id: Some(c) == id, carried: carried.contains(&c), value: false };
+                Role { value: text == Role::default() && is_chosen(c), ..text }
             })
             .collect())
     })?;
-    let names: Vec<String> = table.named(Role::Value);
+    let names: Vec<String> = table.named(|role| role.value);
     check_shape(&name, table.rows as u64, names.len() as u64)?;
+    let carried = table.carried_names();
     let (of, m) = (table.rows, names.len());
     let rows = request.subsample.map(|count| drawn(&name, of, count, request.seed)).transpose()?;
     if let Some(rows) = &rows {
         check_shape(&name, rows.len() as u64, m as u64)?;
-        for texts in [&mut table.labels, &mut table.ids].into_iter().filter(|texts| !texts.is_empty()) {
+        let texts = [&mut table.labels, &mut table.ids].into_iter().chain(&mut table.carried);
+        for texts in texts.filter(|texts| !texts.is_empty()) {
             *texts = rows.iter().map(|&row| std::mem::take(&mut texts[row as usize])).collect();
         }
         table.values = rows.iter().flat_map(|&row| &table.values[row as usize * m..][..m]).copied().collect();
@@ -69,12 +76,30 @@ pub(super) fn read(mut source: Source, request: &Request) -> Result<Parsed> {
     let settled = settle(&mut cells, &name, treatment(request))?;
     let points = Array2::from_shape_vec((settled.points.len() / m, m), settled.points).expect("rows × columns");
     let mut parsed = Parsed::new(Points::Dense(points), of, None, settled.notes);
-    let has = |role: Role| table.roles.contains(&role) || table.roles.contains(&Role::LabelAndId);
-    parsed.labels = has(Role::Label).then_some(table.labels);
-    parsed.ids = has(Role::Id).then_some(table.ids);
+    parsed.labels = table.roles.iter().any(|role| role.label).then_some(table.labels);
+    parsed.ids = table.roles.iter().any(|role| role.id).then_some(table.ids);
+    parsed.carried = carried.into_iter().zip(table.carried).collect();
     parsed.columns = names;
     parsed.rows = rows;
     Ok(parsed)
+}
+
+/// What the columns of a saved map are.
+fn map_roles(columns: &Columns, request: &Request, name: &str) -> Result<Vec<Role>> {
+    let header = columns.header.as_deref();
+    let axes = axes(request, name, header, &columns.numeric)?;
+    let own = |option: &str, asked: Option<&str>, usual: &str| match asked {
+        Some(asked) => text_column(columns, option, asked, name),
+        None => Ok(header.and_then(|names| names.iter().position(|name| name == usual))),
+    };
+    let (label, id) = (own("--labels", request.labels, "label")?, own("--id", request.id, "id")?);
+    let role = |c: usize| {
+        let role = Role { value: axes.contains(&c), label: label == Some(c), id: id == Some(c), carried: false };
+        let is_usual = header.is_some_and(|names| MAP_COLUMNS.contains(&&*names[c]));
+        // A column may be axis and label at once only for those who insist.
+        Role { carried: role == Role::default() && !is_usual, ..role }
+    };
+    Ok((0..columns.count).map(role).collect())
 }
 
 /// Reads `[n, dims]` values as they stand: the columns x, y (and z) if the header names them, else all columns.
@@ -96,19 +121,19 @@ pub(super) fn read_map(source: &mut Source, dims: usize) -> Result<Array2<f32>> 
             }
             Some(_) => {
                 let role = |name: &String| match name.as_str() {
-                    "x" | "y" | "z" => Role::Value,
-                    _ => Role::Passed,
+                    "x" | "y" | "z" => Role::VALUE,
+                    _ => Role::default(),
                 };
                 Ok(columns.header.iter().flatten().map(role).collect())
             }
-            None if columns.count == dims => Ok(vec![Role::Value; dims]),
+            None if columns.count == dims => Ok(vec![Role::VALUE; dims]),
             None => {
                 let cause = format!("has {}, where a map has {dims}", counted(columns.count as u64, "column"));
                 Err(Error::request(&name, cause, "name the right ones x, y (and z) in a header"))
             }
         }
     })?;
-    let names = table.named(Role::Value);
+    let names = table.named(|role| role.value);
     if table.rows == 0 {
         return Err(Error::request(&name, "holds no points", ""));
     }
@@ -128,7 +153,7 @@ pub(super) fn read_labels(source: &mut Source, n: usize) -> Result<Vec<String>> 
     let name = source.name.clone();
     let table = scan(source, Header::Auto, false, |columns| {
         if columns.count == 1 {
-            return Ok(vec![Role::Label]);
+            return Ok(vec![Role::LABEL]);
         }
         let names = &columns.first_line;
         let labels = names.iter().filter(|name| *name == "label").count();
@@ -136,7 +161,7 @@ pub(super) fn read_labels(source: &mut Source, n: usize) -> Result<Vec<String>> 
             let cause = format!("has {} columns, and not one of them is named label", columns.count);
             return Err(Error::request(&name, cause, "leave one column, or name one of them label in a header"));
         }
-        Ok(names.iter().map(|name| if name == "label" { Role::Label } else { Role::Passed }).collect())
+        Ok(names.iter().map(|name| if name == "label" { Role::LABEL } else { Role::default() }).collect())
     })?;
     let mut labels = table.labels;
     let alone = table.roles.len() == 1;
@@ -156,6 +181,8 @@ struct Columns {
     header: Option<Vec<String>>,
     /// The fields of the first line, header or not.
     first_line: Vec<String>,
+    /// Whether the first row holds a number there.
+    numeric: Vec<bool>,
 }
 
 impl Columns {
@@ -168,14 +195,18 @@ impl Columns {
     }
 }
 
-/// What a column is read as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
-    Value,
-    Label,
-    Id,
-    LabelAndId,
-    Passed,
+/// What a column is read as: one thing, several at once where that is asked for, or nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Role {
+    value: bool,
+    label: bool,
+    id: bool,
+    carried: bool,
+}
+
+impl Role {
+    const VALUE: Role = Role { value: true, label: false, id: false, carried: false };
+    const LABEL: Role = Role { value: false, label: true, id: false, carried: false };
 }
 
 /// A table as read.
@@ -189,11 +220,22 @@ struct Table {
     labels: Vec<String>,
     /// `[rows]` if there is a column of names.
     ids: Vec<String>,
+    /// `[rows]` for each column that is carried.
+    carried: Vec<Vec<String>>,
 }
 
 impl Table {
-    fn named(&self, role: Role) -> Vec<String> {
-        (0..self.roles.len()).filter(|&c| self.roles[c] == role).map(|c| self.columns.name(c)).collect()
+    fn named(&self, is: impl Fn(&Role) -> bool) -> Vec<String> {
+        (0..self.roles.len()).filter(|&c| is(&self.roles[c])).map(|c| self.columns.name(c)).collect()
+    }
+
+    /// The names of the columns that are carried, as they go on to the map.
+    fn carried_names(&self) -> Vec<String> {
+        let name = |c: usize| match &self.columns.header {
+            Some(header) if !header[c].is_empty() => header[c].clone(),
+            _ => format!("column {}", c + 1),
+        };
+        (0..self.roles.len()).filter(|&c| self.roles[c].carried).map(name).collect()
     }
 }
 
@@ -331,13 +373,23 @@ fn scan_records(
             without_numbers(&record) && !(has_second && without_numbers(&second))
         }
     };
-    let columns = Columns { count: record.len(), header: named.then(|| first_line.clone()), first_line };
+    let first_row = if named { &second } else { &record };
+    let numeric = (0..record.len()).map(|c| first_row.get(c).is_some_and(|field| number(field).is_some())).collect();
+    let columns = Columns { count: record.len(), header: named.then(|| first_line.clone()), first_line, numeric };
     let roles = assign(&columns)?;
     let mut scan = Scan {
         hint_header: header == Header::Auto && !named,
         missing,
         limit,
-        table: Table { columns, roles, rows: 0, values: Vec::new(), labels: Vec::new(), ids: Vec::new() },
+        table: Table {
+            carried: vec![Vec::new(); roles.iter().filter(|role| role.carried).count()],
+            columns,
+            roles,
+            rows: 0,
+            values: Vec::new(),
+            labels: Vec::new(),
+            ids: Vec::new(),
+        },
     };
     if !named {
         scan.row(&record).map_err(Stop::Fault)?;
@@ -384,29 +436,30 @@ impl Scan {
                 remedy: "choose some by --columns, or give --host-memory if there is more".into(),
             });
         }
+        let mut carried = table.carried.iter_mut();
         for (column, role) in table.roles.iter().enumerate() {
-            match role {
-                Role::Passed => {}
-                Role::Id => table.ids.push(text(record, column, || table.columns.name(column))?.to_string()),
-                Role::Label | Role::LabelAndId => {
-                    let label = text(record, column, || table.columns.name(column))?;
-                    if label.is_empty() {
-                        return Err(Fault {
-                            place: Some((start(record), breaks(record, column))),
-                            cause: format!(", {} is empty", table.columns.name(column)),
-                            remedy: "give every row a label".into(),
-                        });
-                    }
-                    table.labels.push(label.to_string());
-                    if *role == Role::LabelAndId {
-                        table.ids.push(label.to_string());
-                    }
-                }
-                Role::Value => match number(&record[column]) {
+            if role.value {
+                match number(&record[column]) {
                     Some(value) if value.is_finite() => table.values.push(value),
                     _ if self.missing && is_missing(&record[column]) => table.values.push(f64::NAN),
                     _ => return Err(self.unsound(record, column)),
-                },
+                }
+            }
+            if !(role.label || role.id || role.carried) {
+                continue;
+            }
+            let text = text(record, column, || table.columns.name(column))?;
+            if role.label && text.is_empty() {
+                return Err(Fault {
+                    place: Some((start(record), breaks(record, column))),
+                    cause: format!(", {} is empty", table.columns.name(column)),
+                    remedy: "give every row a label".into(),
+                });
+            }
+            let takers = [(role.label, &mut table.labels), (role.id, &mut table.ids)];
+            takers.into_iter().filter(|(takes, _)| *takes).for_each(|(_, texts)| texts.push(text.to_string()));
+            if role.carried {
+                carried.next().expect("one for each column that is carried").push(text.to_string());
             }
         }
         table.rows += 1;
@@ -440,7 +493,7 @@ impl Scan {
             )
         } else if field.contains([';', '\t', ',']) {
             "name a file .csv only if commas separate its fields, .tsv only if tabs do; .txt finds out".to_string()
-        } else if self.table.roles.contains(&Role::Label) {
+        } else if self.table.roles.contains(&Role::LABEL) {
             "only the label column may hold text".to_string()
         } else {
             let label = columns.header.as_ref().map_or((column + 1).to_string(), |names| shown(&names[column]));

@@ -4,6 +4,7 @@
 //! held to `[0, 1]`: exact for straight edges along the axes, and within a few percent of the area elsewhere. Colours are
 //! blended as they are stored (sRGB), as in other plotting tools.
 
+use super::page::Image;
 use rayon::prelude::*;
 
 /// Red, green and blue, sRGB.
@@ -11,7 +12,7 @@ pub type Color = [u8; 3];
 
 /// Rows that a thread draws at once: enough that few marks lie on two bands, few enough that a band at the largest
 /// width stays near the processor (4000 · 32 · 12 bytes = 1.5 MB).
-const BAND: usize = 32;
+pub const BAND: usize = 32;
 
 /// The outline of a mark. All have nearly the area of the disc, so that no class looks heavier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -79,6 +80,38 @@ impl Mark {
     fn extent(&self) -> f32 {
         (self.radius + self.rim) * self.shape.reach() + 0.5
     }
+
+    /// Calls `visit` with the place, among `rows` rows of `width` pixels that begin at row `top` of the page, and the distance to its edge, of
+    /// every pixel that it may touch.
+    #[inline(always)]
+    fn distances(&self, width: usize, top: usize, rows: usize, mut visit: impl FnMut(usize, f32)) {
+        let (extent, bottom) = (self.extent(), (top + rows) as f32);
+        let pixels = |center: f32, low: f32, high: f32| {
+            let (first, end) = ((center - extent).floor().max(low), (center + extent).ceil().min(high));
+            first as usize..end.max(first) as usize
+        };
+        // Off the page to the right or the bottom there is nothing to draw, and no such pixel to name.
+        if self.x - extent >= width as f32 || self.y - extent >= bottom {
+            return;
+        }
+        for row in pixels(self.y, top as f32, bottom) {
+            for column in pixels(self.x, 0.0, width as f32) {
+                let (x, y) = (column as f32 + 0.5 - self.x, row as f32 + 0.5 - self.y);
+                visit((row - top) * width + column, self.shape.distance(x, y, self.radius));
+            }
+        }
+    }
+
+    /// The same with the share that is covered of each pixel, where it is any.
+    #[inline(always)]
+    pub fn covered(&self, width: usize, top: usize, rows: usize, mut visit: impl FnMut(usize, f32)) {
+        self.distances(width, top, rows, |at, distance| {
+            let coverage = (0.5 - distance).clamp(0.0, 1.0);
+            if coverage > 0.0 {
+                visit(at, coverage);
+            }
+        });
+    }
 }
 
 /// A picture in the making: [height, width] pixels of three bytes, top row first.
@@ -132,6 +165,23 @@ impl Canvas {
         });
     }
 
+    /// A picture, every pixel of the page taking the one of the picture that its centre lies on.
+    pub fn image(&mut self, image: &Image) {
+        let ([left, top], [width, height], (across, down)) = (image.corner, image.size, image.pixels);
+        let rows = top.round().max(0.0) as usize..((top + height).round().max(0.0) as usize).min(self.height);
+        let columns = left.round().max(0.0) as usize..((left + width).round().max(0.0) as usize).min(self.width);
+        for y in rows {
+            let row = (((y as f32 + 0.5 - top) / height * down as f32).max(0.0) as usize).min(down - 1);
+            for x in columns.clone() {
+                let column = (((x as f32 + 0.5 - left) / width * across as f32).max(0.0) as usize).min(across - 1);
+                let from = &image.bytes[4 * (row * across + column)..][..4];
+                if from[3] > 0 {
+                    self.blend(x as i64, y as i64, [from[0], from[1], from[2]], f32::from(from[3]) / 255.0);
+                }
+            }
+        }
+    }
+
     /// A convex polygon, its corners in either sense of rotation.
     pub fn polygon(&mut self, corners: &[[f32; 2]], color: Color) {
         let n = corners.len();
@@ -167,13 +217,36 @@ impl Canvas {
     /// Each band of rows draws its own marks in that order on numbers of its own, which are rounded once at the end:
     /// faint marks add up as they should, and the threads cannot change the picture.
     pub fn marks(&mut self, marks: &[Mark]) {
-        let (width, n_bands) = (self.width, self.height.div_ceil(BAND));
-        let last_row = self.height.saturating_sub(1) as f32;
+        let (width, banded) = (self.width, Banded::new(marks, self.height));
+        self.pixels.par_chunks_mut((BAND * width * 3).max(1)).enumerate().for_each(|(band, pixels)| {
+            let mut inks: Vec<[f32; 3]> =
+                pixels.chunks_exact(3).map(|p| [p[0].into(), p[1].into(), p[2].into()]).collect();
+            for &i in banded.of(band) {
+                draw_mark(&mut inks, width, band * BAND, &marks[i as usize]);
+            }
+            for (pixel, ink) in pixels.iter_mut().zip(inks.as_flattened()) {
+                *pixel = ink.round() as u8;
+            }
+        });
+    }
+}
+
+/// The marks of every band of rows, in their order.
+pub struct Banded {
+    /// The marks of band b are `lists[offsets[b]..offsets[b + 1]]`.
+    offsets: Vec<usize>,
+    lists: Vec<u32>,
+}
+
+impl Banded {
+    /// Those of a page of `height` rows.
+    pub fn new(marks: &[Mark], height: usize) -> Banded {
+        let n_bands = height.div_ceil(BAND);
+        let last_row = height.saturating_sub(1) as f32;
         let bands_of = |mark: &Mark| {
             let row = |y: f32| y.clamp(0.0, last_row) as usize / BAND;
             row(mark.y - mark.extent())..=row(mark.y + mark.extent())
         };
-        // Compressed rows: the marks of band b are lists[offsets[b]..offsets[b + 1]].
         let mut offsets = vec![0usize; n_bands + 1];
         marks.iter().flat_map(bands_of).for_each(|band| offsets[band + 1] += 1);
         (0..n_bands).for_each(|band| offsets[band + 1] += offsets[band]);
@@ -184,44 +257,25 @@ impl Canvas {
                 next[band] += 1;
             }
         }
-        self.pixels.par_chunks_mut((BAND * width * 3).max(1)).enumerate().for_each(|(band, pixels)| {
-            let mut inks: Vec<[f32; 3]> =
-                pixels.chunks_exact(3).map(|p| [p[0].into(), p[1].into(), p[2].into()]).collect();
-            for &i in &lists[offsets[band]..offsets[band + 1]] {
-                draw_mark(&mut inks, width, band * BAND, &marks[i as usize]);
-            }
-            for (pixel, ink) in pixels.iter_mut().zip(inks.as_flattened()) {
-                *pixel = ink.round() as u8;
-            }
-        });
+        Banded { offsets, lists }
+    }
+
+    /// The marks of a band.
+    pub fn of(&self, band: usize) -> &[u32] {
+        &self.lists[self.offsets[band]..self.offsets[band + 1]]
     }
 }
 
 /// Draws a mark on rows of `width` pixels that begin at row `top` of the page.
 fn draw_mark(inks: &mut [[f32; 3]], width: usize, top: usize, mark: &Mark) {
-    let (extent, bottom) = (mark.extent(), (top + inks.len() / width) as f32);
-    let pixels = |center: f32, low: f32, high: f32| {
-        let (first, end) = ((center - extent).floor().max(low), (center + extent).ceil().min(high));
-        first as usize..end.max(first) as usize
-    };
-    // Off the page to the right or the bottom there is nothing to draw, and no such pixel to name.
-    if mark.x - extent >= width as f32 || mark.y - extent >= bottom {
-        return;
-    }
     let color = mark.color.map(f32::from);
-    for row in pixels(mark.y, top as f32, bottom) {
-        let line = &mut inks[(row - top) * width..][..width];
-        let columns = pixels(mark.x, 0.0, width as f32);
-        for (pixel, column) in line[columns.clone()].iter_mut().zip(columns) {
-            let (x, y) = (column as f32 + 0.5 - mark.x, row as f32 + 0.5 - mark.y);
-            let distance = mark.shape.distance(x, y, mark.radius);
-            let cover = |distance: f32| (0.5 - distance).clamp(0.0, 1.0) * mark.opacity;
-            if mark.rim > 0.0 {
-                lay(pixel, [255.0; 3], cover(distance - mark.rim));
-            }
-            lay(pixel, color, cover(distance));
+    mark.distances(width, top, inks.len() / width, |at, distance| {
+        let cover = |distance: f32| (0.5 - distance).clamp(0.0, 1.0) * mark.opacity;
+        if mark.rim > 0.0 {
+            lay(&mut inks[at], [255.0; 3], cover(distance - mark.rim));
         }
-    }
+        lay(&mut inks[at], color, cover(distance));
+    });
 }
 
 #[inline]

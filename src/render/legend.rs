@@ -1,6 +1,7 @@
 //! What the colours and shapes of a picture mean: a list of classes, or a bar of colours with ticks.
 
-use super::canvas::{Canvas, Color, Mark};
+use super::canvas::{Color, Mark};
+use super::page::{Image, Page};
 use super::palette::{DISTINCT_CLASSES, class_mark, number_color};
 use super::text::{Type, Weight};
 use crate::data::Labels;
@@ -98,7 +99,7 @@ impl Legend {
     }
 
     /// Paints it with its top left corner there.
-    pub fn paint(&self, canvas: &mut Canvas, left: f32, top: f32) {
+    pub fn paint(&self, page: &mut Page, left: f32, top: f32) {
         let middle = self.letters.cap_height() / 2.0;
         match &self.kind {
             Kind::Nothing => {}
@@ -111,29 +112,32 @@ impl Legend {
                         let (color, shape) = class_mark(entry.class);
                         let (x, radius) = (left + column.left + 8.0 * self.unit, 7.0 * self.unit);
                         marks.push(Mark { x, y, radius, rim: 0.0, opacity: 1.0, color, shape });
-                        self.letters.draw(canvas, &entry.label, x + 16.0 * self.unit, baseline, INK);
+                        page.text(&self.letters, &entry.label, x + 16.0 * self.unit, baseline, INK);
                         let count_left = left + column.right - self.letters.width(&entry.count);
-                        self.letters.draw(canvas, &entry.count, count_left, baseline, FAINT_INK);
+                        page.text(&self.letters, &entry.count, count_left, baseline, FAINT_INK);
                     }
                 }
-                canvas.marks(&marks);
+                page.marks(marks);
                 if let Some(note) = note {
-                    self.letters.draw(canvas, note, left, center(*rows) + middle, FAINT_INK);
+                    page.text(&self.letters, note, left, center(*rows) + middle, FAINT_INK);
                 }
             }
             Kind::Scale { low, high, ticks } => {
                 // The ends of the bar are half a letter in, where the end ticks' labels still fit.
                 let (top, bottom) = (top + middle, top + self.height - middle);
                 let right = left + 20.0 * self.unit;
-                let n_steps = (bottom - top).ceil().max(1.0);
-                for step in 0..n_steps as usize {
-                    let (t, y) = (1.0 - (step as f32 + 0.5) / n_steps, top + step as f32 + 0.5);
-                    canvas.line([left, y], [right, y], 1.5, number_color(f64::from(t)));
-                }
+                let n_steps = (bottom - top).ceil().max(1.0) as usize;
+                let color = |step: usize| number_color(1.0 - (step as f64 + 0.5) / n_steps as f64);
+                page.image(Image {
+                    corner: [left, top],
+                    size: [right - left, bottom - top],
+                    pixels: (1, n_steps),
+                    bytes: (0..n_steps).map(color).flat_map(|[red, green, blue]| [red, green, blue, 255]).collect(),
+                });
                 for (value, text) in ticks {
                     let y = bottom - (bottom - top) * portion(*value, *low, *high) as f32;
-                    canvas.line([right + 2.0 * self.unit, y], [right + 6.0 * self.unit, y], 1.3 * self.unit, FAINT_INK);
-                    self.letters.draw(canvas, text, right + 12.0 * self.unit, y + middle, INK);
+                    page.line([right + 2.0 * self.unit, y], [right + 6.0 * self.unit, y], 1.3 * self.unit, FAINT_INK);
+                    page.text(&self.letters, text, right + 12.0 * self.unit, y + middle, INK);
                 }
             }
         }

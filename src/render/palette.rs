@@ -5,7 +5,7 @@ use super::canvas::{Color, Shape};
 /// Petroff's ten colours for categorical data, in his order: M. A. Petroff, Accessible color sequences for data
 /// visualization, 2021, arXiv:2107.02270. Chosen for distance under each kind of colour vision, for a lightness range
 /// that stands out on white, and by people's preference.
-const PETROFF: [Color; 10] = [
+pub const CATEGORICAL: [Color; 10] = [
     [0x3f, 0x90, 0xda],
     [0xff, 0xa9, 0x0e],
     [0xbd, 0x1f, 0x01],
@@ -22,14 +22,14 @@ const PETROFF: [Color; 10] = [
 const SHAPES: [Shape; 4] = [Shape::Disc, Shape::Square, Shape::Triangle, Shape::Diamond];
 
 /// How many classes look different from each other.
-pub const DISTINCT_CLASSES: usize = PETROFF.len() * SHAPES.len();
+pub const DISTINCT_CLASSES: usize = CATEGORICAL.len() * SHAPES.len();
 
 /// Points without labels.
 pub const UNLABELLED: Color = [0x1f, 0x4e, 0x8c];
 
 /// The colour and shape of a class; beyond [`DISTINCT_CLASSES`] they start again.
 pub fn class_mark(class: usize) -> (Color, Shape) {
-    (PETROFF[class % PETROFF.len()], SHAPES[class / PETROFF.len() % SHAPES.len()])
+    (CATEGORICAL[class % CATEGORICAL.len()], SHAPES[class / CATEGORICAL.len() % SHAPES.len()])
 }
 
 /// The colour of a density at `t` in `[0, 1]` of the highest: ColorBrewer's sequential blues (Brewer 2003), from a tint that

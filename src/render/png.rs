@@ -1,19 +1,58 @@
 //! Pixels as PNG.
 
-use image::codecs::png::{CompressionType, FilterType, PngEncoder};
-use image::{ExtendedColorType, ImageEncoder, ImageError};
+use png::{BitDepth, ColorType, Compression, EncodingError, Filter, PixelDimensions, Unit};
 use std::io::{self, Write};
 
 /// From this many bytes on the fast compressor is taken: against the default it writes pictures of points in about half the
 /// time, 15 to 50 % larger.
 const LARGE: usize = 3_000_000;
 
-/// Writes `[height, width, 3]` bytes.
-pub fn encode(pixels: &[u8], width: usize, height: usize, out: &mut dyn Write) -> io::Result<()> {
-    let compression = if pixels.len() < LARGE { CompressionType::Best } else { CompressionType::Fast };
-    let encoder = PngEncoder::new_with_quality(out, compression, FilterType::Adaptive);
-    encoder.write_image(pixels, width as u32, height as u32, ExtendedColorType::Rgb8).map_err(|error| match error {
-        ImageError::IoError(error) => error,
+/// Writes `[height, width, channels]` bytes: grey (1), in colour (3), or with opacity (4). `dpi` is said to be the pixels in an inch.
+pub fn encode(
+    pixels: &[u8],
+    (width, height): (usize, usize),
+    channels: usize,
+    dpi: Option<u32>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let mut bands = pixels.chunks(pixels.len().max(1)).map(<[u8]>::to_vec);
+    encode_bands((width, height), channels, dpi, out, || bands.next())
+}
+
+/// The same of a picture that is made in bands of whole rows, one after another, as `next_band` gives them: no more than a band is ever held.
+pub fn encode_bands(
+    (width, height): (usize, usize),
+    channels: usize,
+    dpi: Option<u32>,
+    out: &mut dyn Write,
+    mut next_band: impl FnMut() -> Option<Vec<u8>>,
+) -> io::Result<()> {
+    let failed = |error: EncodingError| match error {
+        EncodingError::IoError(error) => error,
         other => io::Error::other(other),
-    })
+    };
+    let mut encoder = png::Encoder::new(out, width as u32, height as u32);
+    encoder.set_color(match channels {
+        1 => ColorType::Grayscale,
+        4 => ColorType::Rgba,
+        _ => ColorType::Rgb,
+    });
+    encoder.set_depth(BitDepth::Eight);
+    let large = width * height * channels >= LARGE;
+    encoder.set_compression(if large { Compression::Fast } else { Compression::High });
+    encoder.set_filter(Filter::Adaptive);
+    // An inch is 0.0254 metres.
+    let per_meter = |dpi: u32| (f64::from(dpi) / 0.0254).round() as u32;
+    encoder.set_pixel_dims(dpi.map(|dpi| PixelDimensions {
+        xppu: per_meter(dpi),
+        yppu: per_meter(dpi),
+        unit: Unit::Meter,
+    }));
+    let mut writer = encoder.write_header().map_err(failed)?;
+    let mut stream = writer.stream_writer_with_size(1 << 18).map_err(failed)?;
+    while let Some(band) = next_band() {
+        stream.write_all(&band)?;
+    }
+    stream.finish().map_err(failed)?;
+    writer.finish().map_err(failed)
 }

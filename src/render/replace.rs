@@ -71,6 +71,32 @@ pub fn check_place(path: &Path) -> Result<()> {
     }
 }
 
+/// Checks that pictures can be put in the folder `path`, which may not be there yet.
+///
+/// # Errors
+///
+/// [`Error::Request`] if it is something else than a folder, or if it or the folder above it takes no files.
+pub fn check_folder(path: &Path) -> Result<()> {
+    if path.exists() && !path.is_dir() {
+        return Err(Error::request(path.display(), "is no folder", "name one for --frames"));
+    }
+    // A folder that is not there yet goes where a file would.
+    check_place(&if path.is_dir() { path.join("0.png") } else { path.to_path_buf() })
+}
+
+/// Makes the folder `path` unless it is there.
+///
+/// # Errors
+///
+/// [`Error::Job`] if it cannot be made.
+pub fn make_folder(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let failed = |error| Error::job(path.display(), format!("cannot be made: {error}"), "name another folder");
+    fs::create_dir(path).map_err(failed)
+}
+
 /// Removes every file that is being written under a hidden name, for a process that is about to end in the middle.
 ///
 /// No other is begun afterwards: whoever tries waits for the end.

@@ -1,14 +1,17 @@
 //! Maps as pictures: every point a mark, equal scales on the axes, no ticks (the axes of these maps mean nothing).
 
 use super::canvas::{Canvas, Color, Mark, Shape};
+use super::density::{Tone, density};
 use super::legend::{FAINT_INK, INK, Legend, portion};
+use super::page::{Image, Page};
 use super::palette::{UNLABELLED, class_mark, number_color};
 use super::png;
 use super::text::{Type, Weight};
-use super::{Ellipse, Map, Picture};
+use super::{DENSITY_FROM, Ellipse, Map, Marks, Picture};
 use crate::data::Labels;
 use ndarray::ArrayView2;
 use rayon::prelude::*;
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 /// The thin frame around the map, and the edges of a box in 3-D.
@@ -18,13 +21,40 @@ const FLOOR: Color = [0xf6, 0xf7, 0xf9];
 
 /// The picture of `map` as PNG, 8 bits a channel.
 pub fn png(map: &Map, out: &mut dyn Write) -> io::Result<()> {
-    picture(&Picture { map: *map, ellipses: &[], legend: true }, out)
+    as_png(&draw(&[*map], &[], true, None), map, out)
 }
 
-/// The picture of a map with what lies over it.
+/// The same as SVG.
+pub fn svg(map: &Map, out: &mut dyn Write) -> io::Result<()> {
+    as_svg(&draw(&[*map], &[], true, None), map, out)
+}
+
+/// The picture of a map with what lies over it, as PNG.
 pub fn picture(picture: &Picture, out: &mut dyn Write) -> io::Result<()> {
-    let canvas = draw(picture);
-    png::encode(canvas.bytes(), canvas.width(), canvas.height(), out)
+    as_png(&draw(&[picture.map], picture.ellipses, picture.legend, None), &picture.map, out)
+}
+
+/// Maps beside each other, with one legend, as PNG.
+pub fn panels_png(maps: &[Map], out: &mut dyn Write) -> io::Result<()> {
+    as_png(&draw(maps, &[], true, None), &maps[0], out)
+}
+
+/// The same as SVG.
+pub fn panels_svg(maps: &[Map], out: &mut dyn Write) -> io::Result<()> {
+    as_svg(&draw(maps, &[], true, None), &maps[0], out)
+}
+
+/// A frame of a film: within one box, so that all its frames are at one scale and of one size.
+pub fn frame(map: &Map, bounds: &[(f64, f64)]) -> Canvas {
+    draw(&[*map], &[], true, Some(bounds)).raster()
+}
+
+fn as_png(page: &Page, map: &Map, out: &mut dyn Write) -> io::Result<()> {
+    png::encode(page.raster().bytes(), (page.width, page.height), 3, map.style.dpi, out)
+}
+
+fn as_svg(page: &Page, map: &Map, out: &mut dyn Write) -> io::Result<()> {
+    super::svg::encode(page, map.title, map.style.dpi, out)
 }
 
 /// The longer side of the plot in pixels: 1200 up to a thousand points, 2500 at 70 thousand, 3900 at a million. Area
@@ -45,40 +75,136 @@ fn point_radius(n_points: usize, side: f32) -> f32 {
 /// Letters of a small picture do not shrink with it: below this they could not be read.
 const LEAST_UNIT: f32 = 0.65;
 
-fn draw(picture: &Picture) -> Canvas {
-    let map = &picture.map;
-    let n_points = map.points.nrows();
-    let side = map.side.map_or_else(|| side(n_points), |side| side as f32);
-    let unit = (side / 1000.0).max(LEAST_UNIT);
-    let radius = point_radius(n_points, side);
-    let view = View::new(map.points, side, radius);
+/// The side of one of several maps on a page, of what it would have alone.
+const PANEL: f32 = 0.65;
 
-    let (title_type, caption_type) = (Type::new(Weight::Bold, 25.0 * unit), Type::new(Weight::Regular, 16.0 * unit));
-    let legend = Legend::new(map.labels.filter(|_| picture.legend), unit, view.height);
+/// Lays out maps beside each other, up to three in a row: each with its title, and for all one legend and the first one's caption.
+///
+/// Within `bounds`, where they are given, and without a word on what lies outside them.
+fn draw(maps: &[Map], ellipses: &[Ellipse], with_legend: bool, bounds: Option<&[(f64, f64)]>) -> Page {
+    let n_points = maps.iter().map(|map| map.points.nrows()).max().unwrap_or(0);
+    let share = if maps.len() > 1 { PANEL } else { 1.0 };
+    let side = maps[0].style.side.map_or_else(|| (share * side(n_points)).round(), |side| side as f32);
+    let unit = (side / 1000.0).max(LEAST_UNIT) * if maps.len() > 1 { 1.15 } else { 1.0 };
+    let radius_of =
+        |map: &Map| map.style.point_size.map_or_else(|| point_radius(map.points.nrows(), side), |size| size / 2.0);
+    let view = |map: &Map| match bounds {
+        None => View::new(map.points, &shown_box(map.points), side, radius_of(map)),
+        Some(bounds) => View { n_outside: 0, ..View::new(map.points, bounds, side, radius_of(map)) },
+    };
+    let views: Vec<View> = maps.iter().map(view).collect();
+    let labels = together(maps);
+
     let margin = 30.0 * unit;
+    let (title_type, caption_type) = (Type::new(Weight::Bold, 25.0 * unit), Type::new(Weight::Regular, 16.0 * unit));
+    let columns = if maps.len() == 4 { 2 } else { maps.len().min(3) };
+    let rows = maps.len().div_ceil(columns);
+    let widest = |column: usize| views.iter().skip(column).step_by(columns).map(|view| view.width).fold(0.0, f32::max);
+    let highest =
+        |row: usize| views.iter().skip(row * columns).take(columns).map(|view| view.height).fold(0.0, f32::max);
+    let gap = 30.0 * unit;
+    let plots_width = (0..columns).map(widest).sum::<f32>() + (columns - 1) as f32 * gap;
+    let titled = maps.iter().any(|map| !map.title.trim().is_empty());
+    let title_height = if titled { title_type.cap_height() + 20.0 * unit } else { 0.0 };
+    let plots_height = (0..rows).map(highest).sum::<f32>() + (rows - 1) as f32 * (title_height + gap);
+
+    let legend = Legend::new(labels.as_deref().filter(|_| with_legend), unit, plots_height);
     let legend_gap = if legend.width > 0.0 { 26.0 * unit } else { 0.0 };
-    let inner_width = view.width + legend_gap + legend.width;
-    let title = title_type.wrapped(map.title, inner_width, 1);
-    let caption = caption_type.wrapped(&full_caption(map.caption, view.n_outside), inner_width, 3);
-    let title_height = if title.is_empty() { 0.0 } else { title_type.cap_height() + 20.0 * unit };
+    let inner_width = plots_width + legend_gap + legend.width;
+    let n_outside = views.iter().map(|view| view.n_outside).sum();
+    let caption = caption_type.wrapped(&full_caption(maps[0].caption, n_outside), inner_width, 3);
     let (first_line, next_line) = (18.0 * unit + caption_type.cap_height(), 24.0 * unit);
     let caption_height = if caption.is_empty() { 0.0 } else { first_line + (caption.len() - 1) as f32 * next_line };
     let (left, top) = (margin.round(), (margin + title_height).round());
-    let bottom = top + view.height.max(legend.height);
+    let bottom = top + plots_height.max(legend.height);
 
-    let page = [inner_width + 2.0 * margin, bottom + caption_height + margin];
-    let mut canvas = Canvas::new(page[0].ceil() as usize, page[1].ceil() as usize);
-    view.paint_frame(&mut canvas, left, top, unit);
-    canvas.marks(&marks(map.labels, &view, radius, left, top));
-    view.paint_ellipses(&mut canvas, picture.ellipses, left, top, unit);
-    legend.paint(&mut canvas, left + view.width + legend_gap, top);
-    for line in &title {
-        title_type.draw(&mut canvas, line, left, margin + title_type.cap_height(), INK);
+    let size = [inner_width + 2.0 * margin, bottom + caption_height + margin];
+    let mut page = Page::new(size[0].ceil() as usize, size[1].ceil() as usize);
+    let range = labels.as_deref().map_or((0.0, 0.0), range);
+    for (i, (map, view)) in maps.iter().zip(&views).enumerate() {
+        let (column, row) = (i % columns, i / columns);
+        let x = left + ((0..column).map(widest).sum::<f32>() + column as f32 * gap).round();
+        let y = top + ((0..row).map(highest).sum::<f32>() + row as f32 * (title_height + gap)).round();
+        // A title alone may go on above the legend.
+        let room = if maps.len() == 1 { inner_width } else { widest(column) };
+        for line in &title_type.wrapped(map.title, room, 1) {
+            page.text(&title_type, line, x, y - title_height + title_type.cap_height(), INK);
+        }
+        view.paint_frame(&mut page, x, y, unit);
+        paint_points(&mut page, map, view, radius_of(map), range, x, y);
+        view.paint_ellipses(&mut page, ellipses, x, y, unit);
     }
+    legend.paint(&mut page, left + plots_width + legend_gap, top);
     for (i, line) in caption.iter().enumerate() {
-        caption_type.draw(&mut canvas, line, left, bottom + first_line + i as f32 * next_line, FAINT_INK);
+        page.text(&caption_type, line, left, bottom + first_line + i as f32 * next_line, FAINT_INK);
     }
-    canvas
+    page
+}
+
+/// The labels of all maps on a page, for its legend. The same labels of several maps count once.
+fn together<'a>(maps: &[Map<'a>]) -> Option<Cow<'a, Labels>> {
+    let labels: Vec<&'a Labels> = maps.iter().filter_map(|map| map.labels).collect();
+    let first = *labels.first()?;
+    if labels.iter().all(|labels| *labels == first) {
+        return Some(Cow::Borrowed(first));
+    }
+    let mut all = first.clone();
+    for labels in &labels[1..] {
+        match (&mut all, labels) {
+            (Labels::Classes { of, .. }, Labels::Classes { of: more, .. }) => of.extend(more),
+            (Labels::Numbers(values), Labels::Numbers(more)) => values.extend(more),
+            // Colours of two kinds have no legend in common: that of the first is shown.
+            _ => {}
+        }
+    }
+    Some(Cow::Owned(all))
+}
+
+/// The least and the greatest of numbers.
+fn range(labels: &Labels) -> (f64, f64) {
+    let Labels::Numbers(values) = labels else { return (0.0, 0.0) };
+    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+    (low, values.iter().copied().fold(f64::NEG_INFINITY, f64::max))
+}
+
+/// The points of a map, on a page where its plot begins at (`left`, `top`): as marks or as their density.
+fn paint_points(page: &mut Page, map: &Map, view: &View, radius: f32, range: (f64, f64), left: f32, top: f32) {
+    let dense = match map.style.marks {
+        Marks::Points => false,
+        Marks::Density => true,
+        Marks::Auto => map.points.nrows() >= DENSITY_FROM,
+    };
+    if !dense {
+        return page.marks(marks(map.labels, view, radius, range, left, top));
+    }
+    let (width, height) = (view.width as usize, view.height as usize);
+    let (inside, tones): (Vec<Mark>, Vec<Tone>) = view
+        .spots
+        .iter()
+        .enumerate()
+        .filter(|(_, spot)| !spot.outside)
+        .map(|(i, spot)| {
+            let tone = match map.labels {
+                None => Tone::Presence,
+                Some(Labels::Classes { of, .. }) => Tone::Color(class_mark(of[i] as usize).0),
+                Some(Labels::Numbers(values)) => Tone::Number(portion(values[i], range.0, range.1) as f32),
+            };
+            let (color, shape) = (UNLABELLED, Shape::Disc);
+            (Mark { x: spot.x, y: spot.y, radius, rim: 0.0, opacity: 1.0, color, shape }, tone)
+        })
+        .unzip();
+    page.image(Image {
+        corner: [left, top],
+        size: [width as f32, height as f32],
+        pixels: (width, height),
+        bytes: density(&inside, &tones, width, height, number_color),
+    });
+    page.marks(
+        marks(map.labels, view, radius, range, left, top)
+            .into_iter()
+            .filter(|mark| mark.shape == Shape::Ring)
+            .collect(),
+    );
 }
 
 fn full_caption(caption: &str, n_outside: usize) -> String {
@@ -91,18 +217,11 @@ fn full_caption(caption: &str, n_outside: usize) -> String {
 }
 
 /// The marks of all points in drawing order, on a page where the plot begins at (`left`, `top`).
-fn marks(labels: Option<&Labels>, view: &View, radius: f32, left: f32, top: f32) -> Vec<Mark> {
+fn marks(labels: Option<&Labels>, view: &View, radius: f32, range: (f64, f64), left: f32, top: f32) -> Vec<Mark> {
     let crowding = crowding(view, radius);
     let opacity = opacity(labels.is_some(), crowding);
     // A thin white rim parts points that overlap a little; where they are small or heaped it would hide them.
     let rim = if radius >= 3.0 && crowding < 4.0 { 0.14 * radius } else { 0.0 };
-    let range = match labels {
-        Some(Labels::Numbers(values)) => {
-            let low = values.iter().copied().fold(f64::INFINITY, f64::min);
-            (low, values.iter().copied().fold(f64::NEG_INFINITY, f64::max))
-        }
-        _ => (0.0, 0.0),
-    };
     let look = |i: usize| match labels {
         None => (UNLABELLED, Shape::Disc),
         Some(Labels::Classes { of, .. }) => class_mark(of[i] as usize),
@@ -116,6 +235,8 @@ fn marks(labels: Option<&Labels>, view: &View, radius: f32, left: f32, top: f32)
             return Mark { radius: radius.max(4.0), rim: 0.0, opacity: 1.0, shape: Shape::Ring, ..mark };
         }
         let Some(nearness) = spot.nearness else { return mark };
+        // In steps that nobody sees, so that many points look alike.
+        let nearness = (nearness * DEPTHS).round() / DEPTHS;
         // Haze: the farthest points keep three fifths of their colour and two thirds of their size.
         let haze = 0.4 * (1.0 - nearness);
         let color = color.map(|channel| (f32::from(channel) + (255.0 - f32::from(channel)) * haze).round() as u8);
@@ -124,6 +245,9 @@ fn marks(labels: Option<&Labels>, view: &View, radius: f32, left: f32, top: f32)
     };
     drawing_order(view).par_iter().map(mark).collect()
 }
+
+/// Steps of depth in 3-D.
+const DEPTHS: f32 = 24.0;
 
 /// Points back to front, and among points of one depth (all of them in 2-D) shuffled, so that no class covers another
 /// by its place in the input. The shuffle is a fixed one: it sorts by a hash of the index.
@@ -135,7 +259,7 @@ fn drawing_order(view: &View) -> Vec<u32> {
 }
 
 /// The finaliser of splitmix64 (Steele, Lea and Flood 2014).
-fn hash(i: u32) -> u64 {
+pub fn hash(i: u32) -> u64 {
     let mut z = u64::from(i).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -195,9 +319,8 @@ struct View {
 }
 
 impl View {
-    fn new(points: ArrayView2<f32>, side: f32, radius: f32) -> View {
-        let bounds = shown_box(points);
-        let project = Projection::new(&bounds);
+    fn new(points: ArrayView2<f32>, bounds: &[(f64, f64)], side: f32, radius: f32) -> View {
+        let project = Projection::new(bounds);
         let corners: Vec<[f64; 3]> = (0..1usize << bounds.len())
             .map(|bits| project.at(|axis| if bits >> axis & 1 == 1 { bounds[axis].1 } else { bounds[axis].0 }))
             .collect();
@@ -235,7 +358,7 @@ impl View {
 
     /// Curves one (strong) and two (fine) standard deviations from each centre, in the darkened colour of its class, as far
     /// as they lie on the plot.
-    fn paint_ellipses(&self, canvas: &mut Canvas, ellipses: &[Ellipse], left: f32, top: f32, unit: f32) {
+    fn paint_ellipses(&self, page: &mut Page, ellipses: &[Ellipse], left: f32, top: f32, unit: f32) {
         for ellipse in ellipses {
             let color = class_mark(ellipse.class).0.map(|channel| (f32::from(channel) * 0.6) as u8);
             for (deviations, width) in [(1.0, 3.0), (2.0, 1.6)] {
@@ -251,28 +374,28 @@ impl View {
                 let spots: Vec<[f32; 2]> = (0..=CURVE_STEPS).map(|i| spot(i as f64 / CURVE_STEPS as f64)).collect();
                 for pair in spots.windows(2).filter(|pair| pair.iter().all(inside)) {
                     let [from, to] = [pair[0], pair[1]].map(|spot| [left + spot[0], top + spot[1]]);
-                    canvas.line(from, to, width * unit, color);
+                    page.line(from, to, width * unit, color);
                 }
             }
         }
     }
 
     /// What lies behind the points: in 2-D a frame, in 3-D the floor of the box and the edges that do not hide points.
-    fn paint_frame(&self, canvas: &mut Canvas, left: f32, top: f32, unit: f32) {
+    fn paint_frame(&self, page: &mut Page, left: f32, top: f32, unit: f32) {
         let line_width = 1.3 * unit;
         let Some(corners) = self.corners else {
             let (right, bottom) = (left + self.width, top + self.height);
             let around = [[left, top], [right, top], [right, bottom], [left, bottom]];
-            (0..4).for_each(|i| canvas.line(around[i], around[(i + 1) % 4], line_width, FRAME));
+            (0..4).for_each(|i| page.line(around[i], around[(i + 1) % 4], line_width, FRAME));
             return;
         };
         let corner = |i: usize| [left + corners[i][0], top + corners[i][1]];
-        canvas.polygon(&[corner(0), corner(1), corner(3), corner(2)], FLOOR);
+        page.polygon(&[corner(0), corner(1), corner(3), corner(2)], FLOOR);
         for i in 0..8 {
             for axis in (0..3).filter(|axis| i >> axis & 1 == 0) {
                 let j = i | 1 << axis;
                 if i != Projection::NEAREST_CORNER && j != Projection::NEAREST_CORNER {
-                    canvas.line(corner(i), corner(j), line_width, FRAME);
+                    page.line(corner(i), corner(j), line_width, FRAME);
                 }
             }
         }
@@ -320,7 +443,7 @@ impl Projection {
 /// All points are shown, unless a few lie so far out that the others would shrink to a dot: more than 2.5 times the
 /// spread of the middle four fifths beyond it, and no more than one in a hundred points (or three). Those are drawn on
 /// the edge.
-fn shown_box(points: ArrayView2<f32>) -> Vec<(f64, f64)> {
+pub fn shown_box(points: ArrayView2<f32>) -> Vec<(f64, f64)> {
     let n_points = points.nrows();
     let middle: Vec<(f64, f64)> = points
         .columns()

@@ -17,6 +17,10 @@ pub enum Weight {
 
 /// A font at a size.
 pub struct Type {
+    /// How heavy it is.
+    pub weight: Weight,
+    /// Its em in pixels.
+    pub size: f32,
     font: PxScaleFont<FontRef<'static>>,
 }
 
@@ -31,7 +35,7 @@ impl Type {
         // ab_glyph's scale is the height from descent to ascent, not the em.
         let em = font.units_per_em().expect("the embedded font states its em");
         let scale = PxScale::from(size * font.height_unscaled() / em);
-        Type { font: font.into_scaled(scale) }
+        Type { weight, size, font: font.into_scaled(scale) }
     }
 
     /// The height of capital letters in pixels.

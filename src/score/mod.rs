@@ -10,11 +10,13 @@ mod distances;
 mod labels;
 mod neighbourhoods;
 mod objective;
+mod procrustes;
 mod shepard;
 
 pub use labels::{label_accuracy, silhouette};
 pub use neighbourhoods::{CORANKING_SIDE, Neighbourhoods};
 pub use objective::kl;
+pub use procrustes::Superposition;
 pub use shepard::{MOST_PAIRS, Shepard};
 
 use crate::data::Labels;
