@@ -147,7 +147,7 @@ export function pictureLayers(app, scene) {
           }),
       ),
     ];
-    scene.shown = points.length;
+    scene.pictured = { points, side: size };
     app.tell('pictures');
   };
   let due = null;

@@ -14,9 +14,12 @@ export class Scene {
     this.parent = parent;
     this.flat = app.data.dims === 2;
     this.colours = null;
+    /** Layers between the points and what the pointer is on: pictures. */
     this.extra = [];
+    this.pictured = { points: [], side: 0 };
     const View = this.flat ? OrthographicView : OrbitView;
     this.view = new View({ id: 'map', ...(this.flat ? { flipY: false } : { orbitAxis: 'Y', fovy: 40 }) });
+    this.size = { width: parent.clientWidth || 800, height: parent.clientHeight || 600 };
     this.state = this.whole();
     const keyboard = { moveSpeed: 60, zoomSpeed: 2, rotateSpeedX: 8, rotateSpeedY: 8 };
     this.ready = new Promise((ready, failed) => {
@@ -29,7 +32,8 @@ export class Scene {
         controller: { keyboard, inertia: 200, scrollZoom: { speed: 0.006, smooth: false }, doubleClickZoom: true, touchRotate: true },
         useDevicePixels: app.data.n > FINE_SCREENS ? 1 : true,
         layers: [],
-        deviceProps: { type: 'webgl' },
+        // Marks smooth their own edges.
+        deviceProps: { type: 'webgl', webgl: { antialias: false, failIfMajorPerformanceCaveat: false } },
         onViewStateChange: ({ viewState }) => this.look(viewState),
         onResize: () => app.tell('view'),
         onLoad: ready,
@@ -47,35 +51,34 @@ export class Scene {
     for (const what of ['filter', 'selection', 'search', 'column', 'theme']) app.on(what, later('colours'));
     for (const what of ['frame', 'hover', 'view', 'style', 'pictures']) app.on(what, later('layers'));
     this.stale = { colours: true };
-    this.size = { width: 0, height: 0 };
-    this.measure();
     new ResizeObserver(() => this.measure()).observe(parent);
   }
 
   measure() {
-    const fitted = this.near(this.whole());
+    // A view that is still the one the map was opened with follows the window.
+    const fitted = !this.moved;
     this.size = { width: this.parent.clientWidth || 1, height: this.parent.clientHeight || 1 };
     if (fitted) this.look(this.whole());
     this.app.tell('view');
   }
 
-  /** Whether the view is still the one that the map was opened with, and should follow the window. */
-  near(whole) {
-    return !this.moved && Math.abs((this.state.zoom ?? 0) - whole.zoom) < 1e-6;
-  }
-
   /** The view of the whole map: its points lie within 1 of the origin along each axis. */
   whole() {
-    const { width = 800, height = 600 } = this.size ?? {};
-    const zoom = Math.log2((Math.min(width, height - 60) / 2) * (this.flat ? 0.93 : 0.78));
+    const { width, height } = this.size;
+    // Below the title, and above the film's bar where there is one.
+    const [above, below] = [60, this.app.data.frames ? 84 : 24];
+    const room = Math.max(100, Math.min(width - 60, height - above - below));
+    const zoom = Math.log2((room / 2) * (this.flat ? 0.97 : 0.88));
+    const target = [0, (above - below) / 2 / 2 ** zoom, 0];
     const limits = { minZoom: zoom - 3, maxZoom: zoom + 16 };
-    if (this.flat) return { target: [0, 0, 0], zoom, ...limits };
-    return { target: [0, 0, 0], zoom, rotationX: 18, rotationOrbit: 30, minRotationX: -90, maxRotationX: 90, ...limits };
+    if (this.flat) return { target, zoom, ...limits };
+    return { target, zoom, rotationX: 18, rotationOrbit: 30, minRotationX: -90, maxRotationX: 90, ...limits };
   }
 
   look(state) {
     this.state = state;
-    this.moved = Math.abs(state.zoom - this.whole().zoom) > 1e-6 || state.target.some((x) => x !== 0);
+    const { zoom, target } = this.whole();
+    this.moved = Math.abs(state.zoom - zoom) > 1e-6 || state.target.some((x, c) => Math.abs(x - target[c]) > 1e-6);
     this.deck?.setProps({ viewState: state });
     this.app.tell('view');
   }
@@ -144,13 +147,19 @@ export class Scene {
   }
 
   /** The place of one point on the screen. */
-  place(i) {
+  place(i, viewport = this.viewport()) {
     const { positions } = this.app;
-    return this.viewport().project([positions[3 * i], positions[3 * i + 1], positions[3 * i + 2]]);
+    return viewport.project([positions[3 * i], positions[3 * i + 1], positions[3 * i + 2]]);
   }
 
   /** The point under the pointer: the nearest one that it touches; in depth the foremost. Null if there is none. */
   under(x, y) {
+    const viewport = this.viewport();
+    const shown = this.pictured.points.findLast((i) => {
+      const [px, py] = this.place(i, viewport);
+      return Math.max(Math.abs(px - x), Math.abs(py - y)) <= this.pictured.side / 2;
+    });
+    if (shown !== undefined) return shown;
     const reach = Math.max(this.radius() * 1.2, 5);
     let [best, least] = [null, Infinity];
     this.each((i, px, py, depth) => {
@@ -207,7 +216,7 @@ export class Scene {
       }),
       ...this.extra,
     ];
-    if (app.hover !== null) {
+    if (app.hover !== null && !this.pictured.points.includes(app.hover)) {
       const { rgb, shape } = colour(app, app.hover);
       const data = [{ at: Array.from(app.positions.subarray(3 * app.hover, 3 * app.hover + 3)) }];
       const ink = app.dark ? [255, 255, 255] : [20, 22, 26];
