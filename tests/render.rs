@@ -433,7 +433,8 @@ fn films_have_every_frame_at_one_scale() {
     let points = ndarray::array![[0.0_f32, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]];
     let frame = |k: usize| Frame { iteration: 10 * k, points: &points * (k as f32 / 3.0) };
     let frames: Vec<Frame> = (0..4).map(frame).collect();
-    let map = Map { frames: &frames, side: Some(200), ..Map::new(points.view()) };
+    let style = render::Style { side: Some(200), ..Default::default() };
+    let map = Map { frames: &frames, style, ..Map::new(points.view()) };
     let folder = tempfile::tempdir().expect("a folder");
     let [apng, gif, pictures] = ["film.png", "film.gif", "film"].map(|name| folder.path().join(name));
     for path in [&apng, &gif, &pictures] {
