@@ -1141,6 +1141,26 @@ fn a_matrix_larger_than_memory_is_embedded_by_its_components() {
 }
 
 #[test]
+fn a_film_of_the_run_changes_nothing_in_the_map() {
+    let folder = Folder::new();
+    let embed = |more: &[&str]| folder.done(&[&["embed", "good.csv"], &QUICK[..], more].concat());
+    embed(&["-o", "plain.npy"]);
+    embed(&["-o", "filmed.npy", "-o", "map.html", "--frames", "film", "--report", "report.json"]);
+    assert!(folder.read("plain.npy") == folder.read("filmed.npy"));
+    // The start and every one of the 20 iterations.
+    assert_eq!(folder.report()["plan"]["frame_every"], 1);
+    let film: Vec<PathBuf> =
+        fs::read_dir(folder.path("film")).expect("made").map(|file| file.expect("readable").path()).collect();
+    assert_eq!(film.len(), 21);
+    assert!(film.contains(&folder.path("film").join("frame-0020.png")));
+    embed(&["-o", "filmed.npy", "--frames", "film.gif"]);
+    assert!(folder.read("film.gif").starts_with(b"GIF89a"));
+    folder.refused(&["embed", "good.csv", "-o", "map.npy", "--frames", "film.mp4"], &["film.mp4", ".gif"]);
+    folder.refused(&["embed", "good.csv", "-o", "map.npy", "--frames", "none/film"], &["none"]);
+    folder.refused(&["embed", "good.csv", "-o", "film.png", "--frames", "film.png"], &["twice"]);
+}
+
+#[test]
 fn samples_are_listed_with_source_and_licence() {
     let folder = Folder::new();
     let ran = folder.done(&["samples"]);

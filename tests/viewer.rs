@@ -19,7 +19,7 @@ const N: usize = 200;
 const ACROSS: usize = 20;
 
 /// What hostile names look like.
-const HOSTILE: &str = "</script><img src=x onerror=\"window.hurt=1\"> ‮&amp; \u{1F60A} \"',\n";
+const HOSTILE: &str = "</script><img src=x onerror=\"window.hurt=1\"> \u{202e}&amp; \u{1F60A} \"',\n";
 
 /// A map that is easy to count: a lattice, its left half one class, its right half two.
 struct Example {
@@ -215,7 +215,9 @@ fn spoiled_pages_are_found_out() {
     torn.replace_range(from..from + 24, "AAAAAAAAAAAAAAAAAAAAAAAA");
     fs::write(page.path(), torn).expect("written");
     browser.call("Page.reload", serde_json::json!({}));
-    browser.wait("document.getElementById('busy') && document.getElementById('busy').textContent.includes('cannot be read')");
+    browser.wait(
+        "document.getElementById('busy') && document.getElementById('busy').textContent.includes('cannot be read')",
+    );
 }
 
 #[test]
@@ -283,14 +285,18 @@ fn boxes_and_lassos_select_and_a_table_is_saved() {
     browser.click_on("#save", 0);
     let table = browser.downloaded("fruit-of-sorts-selection.csv");
     let mut reader = csv::Reader::from_reader(table.as_slice());
-    assert_eq!(reader.headers().expect("a header"), &csv::StringRecord::from(vec!["row", "x", "y", "label", "id", "height", HOSTILE]));
+    assert_eq!(
+        reader.headers().expect("a header"),
+        &csv::StringRecord::from(vec!["row", "x", "y", "label", "id", "height", HOSTILE])
+    );
     let rows: Vec<csv::StringRecord> = reader.records().map(|row| row.expect("a row")).collect();
     assert_eq!(rows.len(), 12);
     for row in &rows {
         let i: usize = row[0].parse().expect("a number");
         let place = [&row[1], &row[2]].map(|x| x.parse::<f32>().expect("a number"));
         assert_eq!(place[..], example.points.row(i).to_vec()[..]);
-        let want = [example.labels.text(i), example.ids[i].clone(), example.columns[0].values.text(i), format!("name {i}")];
+        let want =
+            [example.labels.text(i), example.ids[i].clone(), example.columns[0].values.text(i), format!("name {i}")];
         assert_eq!(want.to_vec(), row.iter().skip(3).collect::<Vec<_>>());
     }
     assert_eq!(rows.iter().filter(|row| &row[1] == "0.1").count(), 1);
@@ -493,9 +499,13 @@ fn a_folder_of_pictures_becomes_a_page_with_frames() {
     browser.settle();
     // Wide pictures lie in the middle of a square.
     let i = browser.count("nearfield.app.hover");
-    let center = browser.eval("Array.from(document.querySelector('#tip canvas').getContext('2d').getImageData(32, 32, 1, 1).data)");
+    let center = browser
+        .eval("Array.from(document.querySelector('#tip canvas').getContext('2d').getImageData(32, 32, 1, 1).data)");
     let id = browser.text(&format!("nearfield.data.ids[{i}]"));
-    let (shade, number) = (if id.starts_with("dark") { 10.0 } else { 200.0 }, id.trim_end_matches(".png").split('/').nth(1).expect("a name").parse::<f64>().expect("a number"));
+    let (shade, number) = (
+        if id.starts_with("dark") { 10.0 } else { 200.0 },
+        id.trim_end_matches(".png").split('/').nth(1).expect("a name").parse::<f64>().expect("a number"),
+    );
     assert!((center[0].as_f64().expect("red") - shade - number).abs() <= 1.0, "{id}: {center}");
     unharmed(&mut browser);
 }

@@ -35,7 +35,11 @@ fn program() -> Result<PathBuf, String> {
     let folders: Vec<PathBuf> =
         std::env::var_os("PATH").iter().flat_map(|path| std::env::split_paths(path).collect::<Vec<_>>()).collect();
     let found = NAMES.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
-    named.into_iter().chain(found).find(|path| path.is_file()).ok_or_else(|| format!("none of {} is here", NAMES.join(", ")))
+    named
+        .into_iter()
+        .chain(found)
+        .find(|path| path.is_file())
+        .ok_or_else(|| format!("none of {} is here", NAMES.join(", ")))
 }
 
 impl Browser {
@@ -80,7 +84,8 @@ impl Browser {
             Browser { process, socket, session: String::new(), calls: 0, complaints: Vec::new(), profile };
         let target = browser.call("Target.createTarget", json!({ "url": "about:blank" }));
         let target = json!({ "targetId": target["targetId"], "flatten": true });
-        browser.session = browser.call("Target.attachToTarget", target)["sessionId"].as_str().expect("an id").to_owned();
+        browser.session =
+            browser.call("Target.attachToTarget", target)["sessionId"].as_str().expect("an id").to_owned();
         for domain in ["Page", "Runtime", "Log", "Network"] {
             browser.call(&format!("{domain}.enable"), json!({}));
         }
