@@ -107,7 +107,7 @@ fn patches(shot: &RgbImage) -> usize {
     let page = shot.get_pixel(LEFT + 2, shot.height() - 2).0;
     let differs = |x: u32, y: u32| {
         let pixel = shot.get_pixel(x, y).0;
-        pixel.iter().zip(page).map(|(&a, b)| u32::from(a.abs_diff(b))).sum::<u32>() > 60
+        pixel.iter().zip(page).map(|(&a, b)| u32::from(a.abs_diff(b))).sum::<u32>() > 130
     };
     let mut seen = vec![false; (shot.width() * shot.height()) as usize];
     let mut count = 0;
@@ -175,10 +175,11 @@ fn a_page_opens_without_complaint_and_draws_every_point() {
     assert!(place(&mut browser, 0) != before && patches(&browser.screenshot()) < N);
     browser.press("0");
     browser.wait("Math.abs(nearfield.scene.state.zoom - nearfield.scene.whole().zoom) < 1e-9");
-    // Dragging moves it.
+    // Dragging moves it, and it glides on a little.
     browser.drag(&[[300.0, 300.0], [330.0, 300.0], [360.0, 300.0]], 0);
     let after = place(&mut browser, 0);
-    assert!((after[0] - before[0] - 60.0).abs() < 12.0, "{before:?} {after:?}");
+    let moved = [after[0] - before[0], after[1] - before[1]];
+    assert!((50.0..200.0).contains(&moved[0]) && moved[1].abs() < 1.0, "{before:?} {after:?}");
     unharmed(&mut browser);
 }
 
@@ -435,6 +436,7 @@ fn frames_play_and_pictures_appear() {
     let shown = browser.count("nearfield.scene.pictured.points.length");
     browser.press("t");
     browser.press("t");
+    browser.wait("nearfield.scene.pictured.points.length === 0");
     assert_eq!(red(&browser.screenshot()), 0, "never");
     browser.press("t");
     browser.wait(&format!("nearfield.scene.pictured.points.length === {shown}"));

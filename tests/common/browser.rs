@@ -235,8 +235,17 @@ impl Browser {
     /// Presses a key.
     pub fn press(&mut self, key: &str) {
         let text = if key.chars().count() == 1 { key } else { "" };
-        self.call("Input.dispatchKeyEvent", json!({ "type": "keyDown", "key": key, "text": text }));
-        self.call("Input.dispatchKeyEvent", json!({ "type": "keyUp", "key": key }));
+        // What the browser itself does at a key it knows by its number.
+        let number = match key {
+            "Escape" => 27,
+            "Enter" => 13,
+            _ => 0,
+        };
+        for kind in ["keyDown", "keyUp"] {
+            let text = if kind == "keyDown" { text } else { "" };
+            let event = json!({ "type": kind, "key": key, "text": text, "windowsVirtualKeyCode": number });
+            self.call("Input.dispatchKeyEvent", event);
+        }
         self.settle();
     }
 

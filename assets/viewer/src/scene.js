@@ -34,7 +34,10 @@ export class Scene {
         layers: [],
         // Marks smooth their own edges.
         deviceProps: { type: 'webgl', webgl: { antialias: false, failIfMajorPerformanceCaveat: false } },
-        onViewStateChange: ({ viewState }) => this.look(viewState),
+        onViewStateChange: ({ viewState }) => {
+          cancelAnimationFrame(this.gliding);
+          this.look(viewState);
+        },
         onResize: () => app.tell('view'),
         onLoad: ready,
         onError: (error, layer) => {
@@ -75,7 +78,8 @@ export class Scene {
     return { target, zoom, rotationX: 18, rotationOrbit: 30, minRotationX: -90, maxRotationX: 90, ...limits };
   }
 
-  look(state) {
+  /** Takes a view. deck.gl's own may bring a transition along, and each axis' zoom, which would outlive a later `zoom`. */
+  look({ zoomX, zoomY, ...state }) {
     this.state = state;
     const { zoom, target } = this.whole();
     this.moved = Math.abs(state.zoom - zoom) > 1e-6 || state.target.some((x, c) => Math.abs(x - target[c]) > 1e-6);
@@ -85,7 +89,7 @@ export class Scene {
 
   /** Moves to a view, visibly unless the reader asked for less motion. */
   glide(to) {
-    const from = this.state;
+    const from = Object.fromEntries(Object.keys(this.whole()).map((key) => [key, this.state[key]]));
     const start = performance.now();
     cancelAnimationFrame(this.gliding);
     if (matchMedia('(prefers-reduced-motion: reduce)').matches) return this.look({ ...from, ...to });
@@ -94,7 +98,7 @@ export class Scene {
       const s = t * t * (3 - 2 * t);
       const mix = (a, b) => (Array.isArray(a) ? a.map((x, k) => mix(x, b[k])) : a + (b - a) * s);
       const between = Object.fromEntries(Object.keys(to).map((key) => [key, mix(from[key], to[key])]));
-      this.look({ ...this.state, ...(t < 1 ? between : to) });
+      this.look({ ...from, ...(t < 1 ? between : to) });
       if (t < 1) this.gliding = requestAnimationFrame(step);
     };
     this.gliding = requestAnimationFrame(step);
