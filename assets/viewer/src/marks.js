@@ -94,10 +94,11 @@ export class Marks extends Layer {
   }
 
   draw() {
-    const { page, radius, opacity, dimmed, haze, solid, data } = this.props;
+    const { page, radius, opacity, dimmed, haze, solid, data, share } = this.props;
     const { model } = this.state;
     model.shaderInputs.setProps({ mark: { page, radius, opacity, dimmed, haze, solid } });
-    model.setVertexCount(data.length);
+    // The order of drawing is a shuffled one: any part of it is a fair sample.
+    model.setVertexCount(Math.ceil(data.length * share));
     model.draw(this.context.renderPass);
   }
 }
@@ -106,6 +107,7 @@ Marks.defaultProps = {
   getPosition: { type: 'accessor', value: (d) => d.at },
   getColor: { type: 'accessor', value: [0, 0, 0, 255] },
   page: { type: 'array', value: [1, 1, 1, 1] },
+  share: 1,
   radius: 3,
   dimmed: 0.1,
   haze: 0,

@@ -1,11 +1,15 @@
 // The map itself: deck.gl draws it; where a point lies on the screen, and which is under the pointer, is computed here.
 import { Deck, OrbitView, OrthographicView } from '@deck.gl/core';
-import { DISC, Marks, PLAIN, code } from './marks.js';
-import { colour, paint } from './colours.js';
+import { Marks } from './marks.js';
+import { colour, css, paint } from './colours.js';
 
 /** Beyond so many points a pixel of a fine screen is drawn as one, not as several. */
 const FINE_SCREENS = 300_000;
 const GLIDE = 350; // ms
+/** A view that moves is drawn in about this time: where all points take longer, with as many as fit; all again once it rests. */
+const FLUENT = 60, REST = 220; // ms
+/** Fewer points than these are always drawn. */
+const FEWEST = 50_000;
 const ON_TOP = { depthCompare: 'always', depthWriteEnabled: false };
 
 export class Scene {
@@ -14,11 +18,14 @@ export class Scene {
     this.parent = parent;
     this.flat = app.data.dims === 2;
     this.colours = null;
-    /** Layers between the points and what the pointer is on: pictures. */
+    /** Layers over the points: pictures. */
     this.extra = [];
     this.pictured = { points: [], side: 0 };
     const View = this.flat ? OrthographicView : OrbitView;
     this.view = new View({ id: 'map', ...(this.flat ? { flipY: false } : { orbitAxis: 'Y', fovy: 40 }) });
+    /** The share of points that a moving view is drawn with, and whether it moves. */
+    this.share = 1;
+    this.moving = false;
     this.size = { width: parent.clientWidth || 800, height: parent.clientHeight || 600 };
     this.state = this.whole();
     const keyboard = { moveSpeed: 60, zoomSpeed: 2, rotateSpeedX: 8, rotateSpeedY: 8 };
@@ -39,6 +46,7 @@ export class Scene {
           this.look(viewState);
         },
         onResize: () => app.tell('view'),
+        onAfterRender: () => this.pace(),
         onLoad: ready,
         onError: (error, layer) => {
           if (!layer) failed(error);
@@ -52,8 +60,9 @@ export class Scene {
       this.draw();
     };
     for (const what of ['filter', 'selection', 'search', 'column', 'theme']) app.on(what, later('colours'));
-    for (const what of ['frame', 'hover', 'view', 'style', 'pictures']) app.on(what, later('layers'));
+    for (const what of ['frame', 'view', 'style', 'pictures']) app.on(what, later('layers'));
     this.stale = { colours: true };
+    for (const what of ['hover', 'frame', 'view', 'pictures', 'column', 'theme', 'style']) app.on(what, () => this.ring());
     new ResizeObserver(() => this.measure()).observe(parent);
   }
 
@@ -84,7 +93,29 @@ export class Scene {
     const { zoom, target } = this.whole();
     this.moved = Math.abs(state.zoom - zoom) > 1e-6 || state.target.some((x, c) => Math.abs(x - target[c]) > 1e-6);
     this.deck?.setProps({ viewState: state });
+    this.move();
     this.app.tell('view');
+  }
+
+  /** Says that the view moves, until it has rested for a while. */
+  move() {
+    if (this.app.data.n <= FEWEST) return;
+    this.moving = true;
+    clearTimeout(this.resting);
+    this.resting = setTimeout(() => {
+      this.moving = false;
+      this.rendered = null;
+      this.draw();
+    }, REST);
+  }
+
+  /** Learns from the time between two pictures of a moving view how many points it can take. */
+  pace() {
+    const now = performance.now();
+    const took = this.moving && this.rendered ? now - this.rendered : FLUENT;
+    this.rendered = now;
+    const wished = took > 1.5 * FLUENT || took < FLUENT / 2 ? this.share * Math.min(1.5, Math.max(0.1, FLUENT / took)) : this.share;
+    this.share = Math.min(1, Math.max(FEWEST / this.app.data.n, wished));
   }
 
   /** Moves to a view, visibly unless the reader asked for less motion. */
@@ -184,6 +215,18 @@ export class Scene {
     return Math.min(at * 2 ** (0.33 * closer), Math.max(at, 9)) * 2 ** this.app.style.size;
   }
 
+  /** A ring around the point that the pointer is on: over the map and not in it, so that nothing else is drawn again. */
+  ring() {
+    const { hover } = this.app;
+    const ring = document.querySelector('#lasso circle');
+    const seen = hover !== null && !this.pictured.points.includes(hover);
+    ring.setAttribute('visibility', seen ? 'visible' : 'hidden');
+    if (!seen) return;
+    const [x, y] = this.place(hover);
+    const attributes = { cx: x, cy: y, r: this.radius() + 1.5, fill: css(colour(this.app, hover).rgb) };
+    for (const [name, value] of Object.entries(attributes)) ring.setAttribute(name, value);
+  }
+
   /** Draws before the next picture, once for all that has changed until then. */
   draw() {
     this.asked ??= requestAnimationFrame(() => {
@@ -212,6 +255,7 @@ export class Scene {
         ...shared,
         id: 'points',
         data: this.drawn.data,
+        share: this.moving ? this.share : 1,
         radius,
         opacity: app.style.opacity,
         dimmed: Math.min(0.16, app.style.opacity * 0.4),
@@ -220,15 +264,6 @@ export class Scene {
       }),
       ...this.extra,
     ];
-    if (app.hover !== null && !this.pictured.points.includes(app.hover)) {
-      const { rgb, shape } = colour(app, app.hover);
-      const data = [{ at: Array.from(app.positions.subarray(3 * app.hover, 3 * app.hover + 3)) }];
-      const ink = app.dark ? [255, 255, 255] : [20, 22, 26];
-      layers.push(
-        new Marks({ id: 'ring', data, parameters: ON_TOP, radius: radius + 3.2, getColor: [...ink, code(DISC, PLAIN)] }),
-        new Marks({ id: 'hovered', data, parameters: ON_TOP, radius: radius + 1.2, getColor: [...rgb, code(shape, PLAIN)] }),
-      );
-    }
     this.deck.setProps({ layers });
   }
 
