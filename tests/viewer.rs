@@ -421,28 +421,56 @@ fn three_dimensions_are_turned() {
 }
 
 #[test]
-fn frames_play_and_pictures_appear() {
+fn pictures_appear_as_one_zooms_in() {
     let Some(mut browser) = Browser::start() else { return };
-    let example = Example::new(2);
-    let map = Map { frames: &example.frames, pictures: Some(&example.pictures), ..example.map() };
+    let (across, down) = (200, 100);
+    let n = across * down;
+    let points = Array2::from_shape_fn((n, 2), |(i, c)| if c == 0 { i % across } else { i / across } as f32);
+    let pictures = Pictures {
+        width: 4,
+        height: 4,
+        channels: 3,
+        bytes: (0..n).flat_map(|i| [255, 0, (i % 256) as u8].repeat(16)).collect(),
+    };
+    let map = Map { pictures: Some(&pictures), ..Map::new(points.view()) };
     browser.open(&Page::of(&map).path());
-    // The pictures' own red shows only when one is near.
+    // Their own red shows only when they are near.
     assert_eq!(red(&browser.screenshot()), 0);
-    for _ in 0..6 {
-        browser.wheel([400.0, 400.0], -300.0);
+    for _ in 0..4 {
+        browser.wheel([400.0, 400.0], -400.0);
     }
-    browser.wait("nearfield.scene.pictured.points.length > 0");
+    browser.wait("nearfield.scene.pictured.points.length > 5");
     assert!(red(&browser.screenshot()) > 1000);
     let shown = browser.count("nearfield.scene.pictured.points.length");
+    // One of them is pointed at by its corner.
+    let inner = "i => { const [x, y] = nearfield.scene.place(i); return x > 100 && x < 600 && y > 120 && y < 650 }";
+    let i = browser.count(&format!("nearfield.scene.pictured.points.find({inner})")) as usize;
+    let [x, y] = place(&mut browser, i);
+    browser.hover([x + 12.0, y + 12.0]);
+    browser.wait(&format!("nearfield.app.hover === {i}"));
+    browser.hover([2.0, 2.0]);
+    // Always, and never.
     browser.press("t");
     browser.press("t");
     browser.wait("nearfield.scene.pictured.points.length === 0");
+    browser.hover([900.0, 700.0]);
     assert_eq!(red(&browser.screenshot()), 0, "never");
     browser.press("t");
     browser.wait(&format!("nearfield.scene.pictured.points.length === {shown}"));
-    browser.press("0");
-    browser.wait("Math.abs(nearfield.scene.state.zoom - nearfield.scene.whole().zoom) < 1e-9");
+    // A few points have room for theirs from the beginning.
+    let example = Example::new(2);
+    browser.open(&Page::of(&Map { pictures: Some(&example.pictures), ..example.map() }).path());
+    browser.wait("nearfield.scene.pictured.points.length > 20");
+    assert!(red(&browser.screenshot()) > 1000);
+    unharmed(&mut browser);
+}
 
+#[test]
+fn frames_play() {
+    let Some(mut browser) = Browser::start() else { return };
+    let example = Example::new(2);
+    let map = Map { frames: &example.frames, ..example.map() };
+    browser.open(&Page::of(&map).path());
     // The first frame is a point, the second half of the map.
     let whole = place(&mut browser, N - 1);
     let first = place(&mut browser, 0);

@@ -1,5 +1,5 @@
 // The layer of points: deck.gl's own are made of a small square a point, drawn once for each; this one draws the graphics card's own
-// points, all at once, which takes a tenth of the work and on a software renderer a hundredth. Its marks have four shapes, three
+// points, all at once, which on a software renderer took a sixth of the time (docs/viewer.md). Its marks have four shapes, three
 // emphases, and haze with distance. All of it is told by the alpha of a point's colour, which is no opacity here: 0 hides the point, else
 // it is 1 + shape + 4 · emphasis.
 import { Layer, project32 } from '@deck.gl/core';
