@@ -86,6 +86,16 @@ pub struct Embed {
     #[arg(long, value_name = "FILE")]
     pub shepard: Option<PathBuf>,
 
+    /// Draw the pictures themselves at their places, where the rows are pictures: .png.
+    ///
+    /// As large as half of them can be without touching another; of those that overlap one is left out. Classes show as frames.
+    #[arg(long, value_name = "FILE")]
+    pub atlas: Option<PathBuf>,
+
+    /// Give every picture of the atlas a cell of its own, near its place.
+    #[arg(long, requires = "atlas")]
+    pub grid: bool,
+
     /// Whether the first line of a text table names its columns.
     #[arg(long, value_name = "WHETHER", value_enum, default_value_t = HeaderChoice::Auto)]
     pub header: HeaderChoice,
@@ -561,7 +571,7 @@ impl Embed {
             header: self.header.into(),
             shifts_cancel: self.metric.metric().is_shift_invariant(),
             distances: self.metric == MetricChoice::Precomputed,
-            thumbnails: self.outputs.iter().any(|path| render::shows_pictures(path)),
+            thumbnails: self.atlas.is_some() || self.outputs.iter().any(|path| render::shows_pictures(path)),
             ..self.reading.request(&self.input, self.seed)
         }
     }

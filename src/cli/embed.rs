@@ -33,6 +33,10 @@ pub fn run(arguments: &Embed) -> Result<End> {
     let request = input::Request { memory, ..arguments.request() };
     let brought = input::open(&request)?;
     let read = clock.elapsed().as_secs_f64();
+    if arguments.atlas.is_some() && brought.pictures.is_none() {
+        let cause = format!("the rows of {} are no pictures", brought.name);
+        return Err(Error::request("--atlas", cause, "give a folder of pictures, idx or a sample of them, whole"));
+    }
     let mut settings = arguments.settings();
     let (n, input_dims) = brought.points.dim();
     let neighbors = arguments.neighbors_file.as_ref().map(|path| {
@@ -264,7 +268,12 @@ fn check_outputs(arguments: &Embed) -> Result<()> {
     arguments.report.iter().try_for_each(|path| render::check_place(path))?;
     arguments.shepard.iter().try_for_each(|path| render::check_shepard(path))?;
     arguments.frames.iter().try_for_each(|path| render::check_film(path))?;
+    arguments.atlas.iter().try_for_each(|path| render::check_atlas(path))?;
+    if arguments.atlas.is_some() && arguments.dims != 2 {
+        return Err(Error::request("--atlas", "pictures are placed in two dimensions", "give --dims 2"));
+    }
     let outputs = arguments.outputs.iter().chain(&arguments.report).chain(&arguments.shepard).chain(&arguments.frames);
+    let outputs = outputs.chain(&arguments.atlas);
     let files = [&arguments.labels, &arguments.id, &arguments.neighbors_file, &arguments.affinities];
     let read = files.into_iter().flatten().chain([&arguments.input, &arguments.init]);
     outputs::check_distinct(outputs, &read.map(|path| Some(path.as_str())).collect::<Vec<_>>())
@@ -306,6 +315,8 @@ fn write_maps(
     };
     // One full disk does not keep the map from another.
     let mut written: Vec<Result<()>> = arguments.outputs.iter().map(|path| render::write(path, &map)).collect();
+    let placement = if arguments.grid { render::Placement::Grid } else { render::Placement::Points };
+    written.extend(arguments.atlas.iter().map(|path| render::write_atlas(path, &map, placement)));
     written.extend(arguments.frames.iter().map(|path| render::write_film(path, &map)));
     written.extend(arguments.shepard.iter().map(|path| {
         let prepared = settings.metric.prepare(data.points.view())?;

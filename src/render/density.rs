@@ -5,18 +5,24 @@
 //! points' colours weighted by how much each covers (of their squares, which is near to mixing light), its opacity grows as
 //!
 //! ```text
-//! a = a₀ + (1 − a₀) (w/w₁)^(3/8)
+//! a = a₀ + (1 − a₀) (w^r − 1) / (w₁^r − 1),    r = 3/8
 //! ```
 //!
-//! which is datashader's cube root but for needing square roots only, which round alike on all machines; w₁ is exceeded by one pixel
-//! in two hundred of those that hold anything. Numbers are averaged first and coloured then; without labels the density itself is what the colours show.
+//! from one point alone on: datashader's cube root but for needing square roots only, which round alike on all machines. w₁ is exceeded by one
+//! pixel in two hundred of those that hold anything. Numbers are averaged first and coloured then; without labels the density itself is what the colours show.
 
 use super::canvas::{BAND, Banded, Color, Mark};
 use super::palette::density_color;
 use rayon::prelude::*;
 
 /// Opacity of a pixel with next to nothing on it: few points alone must be seen.
-const FAINTEST: f32 = 0.3;
+const FAINTEST: f32 = 0.35;
+
+/// x^(3/8)
+fn root(x: f32) -> f32 {
+    let eighth = x.sqrt().sqrt().sqrt();
+    eighth * eighth * eighth
+}
 
 /// What a point says to the colour of its pixel.
 #[derive(Debug, Clone, Copy)]
@@ -72,8 +78,7 @@ pub fn density(
     let presence = matches!(tones.first(), Some(Tone::Presence));
     let mut pixels = vec![0u8; cells.len() * 4];
     pixels.par_chunks_mut(4).zip(&cells).for_each(|(pixel, &(weight, color))| {
-        let eighth = (weight / most).min(1.0).sqrt().sqrt().sqrt();
-        let share = eighth * eighth * eighth;
+        let share = ((root(weight.min(most)) - 1.0) / (root(most) - 1.0).max(0.1)).max(0.0);
         // What a mark's edge covers by little is no point of its own, but its soft edge.
         let edge = (weight / 0.5).min(1.0);
         let (color, opacity) = match presence {

@@ -21,7 +21,9 @@ pub mod chart;
 mod shepard;
 mod html;
 mod film;
+mod atlas;
 
+pub use atlas::{Placement, check as check_atlas, write as write_atlas};
 pub use film::{check as check_film, write as write_film};
 pub use replace::{check_folder, discard, make_folder, replace};
 pub use shepard::{check_shepard, write_shepard};

@@ -259,7 +259,7 @@ fn drawing_order(view: &View) -> Vec<u32> {
 }
 
 /// The finaliser of splitmix64 (Steele, Lea and Flood 2014).
-fn hash(i: u32) -> u64 {
+pub fn hash(i: u32) -> u64 {
     let mut z = u64::from(i).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
