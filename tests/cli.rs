@@ -360,8 +360,8 @@ fn bad_outputs_are_refused_before_any_work() {
     let same = format!("../{}/map.csv", folder.0.path().file_name().expect("a name").to_string_lossy());
     let cases: &[(&[&str], &[&str])] = &[
         (&["-o", "none/map.png"], &["none/map.png: the folder none does not exist", "create it"]),
-        (&["-o", "map.pdf"], &["map.pdf: no writer for the extension .pdf", ".npy, .csv, .png"]),
-        (&["-o", "map"], &["map: the name has no extension", ".npy, .csv, .png"]),
+        (&["-o", "map.pdf"], &["map.pdf: no writer for the extension .pdf", ".npy, .csv, "]),
+        (&["-o", "map"], &["map: the name has no extension", ".npy, .csv, "]),
         (&["-o", "folder.png"], &["folder.png: it is a folder"]),
         (&["-o", "new.png/"], &["new.png/: it names a folder"]),
         (&["-o", ""], &["--output: it has no value"]),
@@ -373,6 +373,13 @@ fn bad_outputs_are_refused_before_any_work() {
         (&["-o", "good.csv"], &["good.csv: is the data itself"]),
         (&["-o", "map.csv", "--report", "./good.csv"], &["./good.csv: is the data itself"]),
         (&["--labels", "labels.csv", "-o", "labels.csv"], &["labels.csv: is the data itself"]),
+        (&["--id", "labels.csv", "-o", "./labels.csv"], &["labels.csv: is the data itself"]),
+        (&["--init", "labels.csv", "-o", "labels.csv"], &["labels.csv: is the data itself"]),
+        (&["--neighbors-file", "labels.csv", "-o", "labels.csv"], &["labels.csv: is the data itself"]),
+        (&["--affinity", "precomputed", "--affinities", "labels.csv", "-o", "labels.csv"], &["is the data itself"]),
+        (&["-o", "map.csv", "--atlas", "map.csv"], &["map.csv: an atlas is a .png"]),
+        (&["-o", "a.png", "--atlas", "a.png"], &["a.png: is named twice"]),
+        (&["-o", "map.csv", "--atlas", "a.png"], &["--atlas: the rows of good.csv are no pictures"]),
         (&["-o", "map.csv", "--report", "map.csv"], &["map.csv: is named twice"]),
         (&["-o", "map.csv", "--report", "folder"], &["folder: it is a folder"]),
         (&["-o", "map.csv", "--report", "none/r.json"], &["none/r.json: the folder none does not exist"]),
@@ -1039,6 +1046,104 @@ fn columns_are_carried_along() {
     folder.refused(
         &["embed", "sample:digits", "--carry", "3", "-o", "m.csv"],
         &["--carry 3: sample:digits has no columns beside its values"],
+    );
+}
+
+/// Saved maps come back as they were, whoever saved them, and stand beside each other turned to match.
+#[test]
+fn saved_maps_are_drawn_again() {
+    let folder = Folder::new();
+    folder.write(
+        "l.csv",
+        table("kind,name,weight,a,b,c\n", 40, |i, m| match m {
+            0 => format!("k{}", i % 3),
+            1 => format!("n{i}"),
+            2 => (i as f64 / 4.0).to_string(),
+            m => value(i, m).to_string(),
+        }),
+    );
+    let columns = ["--labels", "kind", "--id", "name", "--carry", "weight", "--columns", "a..c"];
+    folder.done(&[&["embed", "l.csv", "-o", "m.csv", "-o", "m.npy", "-o", "m.png"][..], &columns, &QUICK].concat());
+    folder.done(&["plot", "m.csv", "-o", "again.csv", "-o", "again.npy", "-o", "again.svg", "--title", "a <title>"]);
+    assert!(folder.read("again.csv") == folder.read("m.csv") && folder.read("again.npy") == folder.read("m.npy"));
+    let svg = String::from_utf8(folder.read("again.svg")).expect("text");
+    assert!(svg.contains("a &lt;title&gt;") && svg.contains(">k2</text>") && svg.matches("h0").count() >= 40);
+    // By a column of numbers there is a scale in place of a list.
+    folder.done(&["plot", "m.csv", "-o", "by.svg", "--color", "weight", "--point-size", "5", "--dpi", "300"]);
+    let svg = String::from_utf8(folder.read("by.svg")).expect("text");
+    assert!(svg.contains("<image") && !svg.contains(">k2</text>") && svg.contains("in\" height"));
+    if render::WRITERS.iter().any(|writer| writer.extension == "parquet") {
+        folder.done(&["plot", "m.csv", "-o", "m.parquet"]);
+        folder.done(&["plot", "m.parquet", "-o", "again.csv"]);
+        assert!(folder.read("again.csv") == folder.read("m.csv"));
+    }
+    // Mirrored, turned by a right angle, twice as large, its rows reversed: the names tell which is which.
+    let map = String::from_utf8(folder.read("m.csv")).expect("text");
+    let turned: Vec<String> = map
+        .lines()
+        .skip(1)
+        .map(|line| {
+            let fields: Vec<&str> = line.split(',').collect();
+            let at = |k: usize| fields[k].parse::<f64>().expect("a number");
+            format!("{},{},{}\n", 2.0 * at(1) + 7.0, 2.0 * at(0) - 3.0, fields[3])
+        })
+        .collect();
+    folder.write("turned.csv", "UMAP_1,UMAP_2,id\n".to_owned() + &turned.iter().rev().cloned().collect::<String>());
+    let ran =
+        folder.done(&["plot", "m.csv", "turned.csv", "-o", "both.png", "-o", "both.svg", "--titles", "one,other"]);
+    assert!(ran.stderr.contains("other aligned, disparity 0.000"), "{}", ran.stderr);
+    let both = String::from_utf8(folder.read("both.svg")).expect("text");
+    assert!(both.contains(">one</text>") && both.contains(">other</text>") && both.matches(">k2</text>").count() == 1);
+    // Without names by row, and reversed rows are not alike.
+    folder.write(
+        "bare.csv",
+        "x,y\n".to_owned()
+            + &turned.iter().rev().map(|line| line.rsplit_once(',').unwrap().0.to_owned() + "\n").collect::<String>(),
+    );
+    let ran = folder.done(&["plot", "m.csv", "bare.csv", "-o", "both.png"]);
+    assert!(!ran.stderr.contains("disparity 0.000"), "{}", ran.stderr);
+
+    folder.write("short.csv", table("x,y\n", 20, |i, m| value(i, m).to_string()));
+    folder.write("wide.csv", table("x,y,z\n", 40, |i, m| value(i, m).to_string()));
+    folder.write("words.csv", table("a,b\n", 40, |i, _| format!("w{i}")));
+    let cases: &[(&[&str], &[&str])] = &[
+        (&["m.csv", "short.csv"], &["short.csv: has 20 points, and m.csv has 40", "--align none"]),
+        (&["m.csv", "short.csv", "--align", "none"], &["short.csv: has no labels, where m.csv has"]),
+        (&["bare.csv", "wide.csv"], &["wide.csv: has 3 dimensions, and bare.csv has 2"]),
+        (&["m.csv", "--color", "height"], &["--color height: m.csv has no such column"]),
+        (&["m.csv", "--titles", "a,b"], &["--titles: 2 titles for 1 maps"]),
+        (&["m.csv", "--columns", "x"], &["m.csv: 1 of its columns are coordinates"]),
+        (&["words.csv"], &["words.csv: 0 of its columns are coordinates"]),
+        (&["none.csv"], &["none.csv: no such file"]),
+        (&["sample:digits"], &["sample:digits: is no file of a map"]),
+    ];
+    for (arguments, parts) in cases {
+        folder.refused(&[&["plot", "-o", "x.png"], *arguments].concat(), parts);
+    }
+    folder.refused(&["plot", "m.csv", "bare.csv", "-o", "x.csv"], &["x.csv: several maps are not written as .csv"]);
+    folder.refused(&["plot", "m.csv", "-o", "./m.csv"], &["./m.csv: is the data itself"]);
+}
+
+#[test]
+fn pictures_are_drawn_at_their_places_or_on_a_grid() {
+    let folder = Folder::new();
+    let digits = ["embed", "sample:digits", "--subsample", "120", "-o", "m.npy"];
+    folder.done(&[&digits[..], &["--atlas", "a.png", "--dpi", "300"], &QUICK].concat());
+    folder.done(&[&digits[..], &["--atlas", "grid.png", "--grid"], &QUICK].concat());
+    let size = |name: &str| {
+        let picture = image::load_from_memory(&folder.read(name)).expect("a picture").to_rgb8();
+        // Digits are light on black, which paper is not.
+        assert!(picture.pixels().filter(|pixel| pixel.0 == [0; 3]).count() * 20 > picture.pixels().len(), "{name}");
+        picture.dimensions()
+    };
+    assert!(size("a.png").0 >= 600 && size("grid.png").0 >= 600);
+    folder.refused(
+        &[&digits[..], &["--atlas", "a.png", "--dims", "3"]].concat(),
+        &["--atlas: pictures are placed in two"],
+    );
+    folder.refused(
+        &["embed", "sample:digits", "--columns", "1..5", "-o", "m.npy", "--atlas", "x.png"],
+        &["are no pictures"],
     );
 }
 

@@ -2,7 +2,7 @@
 
 use ndarray::{Array2, ArrayView2, Axis, ShapeBuilder, arr2};
 use nearfield::data::{Column, Labels, Points};
-use nearfield::render::{self, Map, WRITERS};
+use nearfield::render::{self, DENSITY_FROM, Map, Marks, Style, WRITERS};
 use nearfield::score::{label_accuracy, neighbors_kept};
 use nearfield::{Error, Result, input};
 use std::fs;
@@ -468,4 +468,100 @@ fn films_have_every_frame_at_one_scale() {
     assert!(render::check_film(&folder.path().join("film.mp4")).is_err());
     assert!(render::check_film(&folder.path().join("none/film.gif")).is_err());
     assert!(render::write_film(&gif, &Map { frames: &[], ..map }).is_err());
+}
+
+fn text_of(map: &Map) -> String {
+    String::from_utf8(bytes_on(1, "svg", map)).unwrap()
+}
+
+#[test]
+fn svg_holds_every_point_once_in_few_bytes() {
+    for dims in [2, 3] {
+        let (points, of) = groups(10_000, dims, 10);
+        let labels = labels(10, of);
+        let svg = text_of(&map(points.view(), Some(&labels)));
+        // The legend has ten more.
+        assert_eq!(svg.matches("h0").count(), 10_010, "{dims} dimensions");
+        assert!(svg.len() < 250_000, "{} bytes", svg.len());
+        assert!(svg.contains("<title>A title</title>") && svg.contains("KL 0.741") && svg.contains(">class 7</text>"));
+        assert!(dims == 3 || TEN_COLORS.iter().all(|color| svg.contains(&format!("#{color:06x}"))));
+        assert_eq!(svg.matches('<').count(), svg.matches('>').count());
+    }
+    // Other shapes than discs, and text that is no markup.
+    let (points, of) = groups(400, 2, 40);
+    let names: Vec<String> = (0..40).map(|class| format!("<{class}&\u{1}\"")).collect();
+    let svg = text_of(&map(points.view(), Some(&Labels::Classes { names, of })));
+    assert!(svg.contains("&lt;7&amp; &quot;") && !svg.contains('\u{1}') && svg.contains('z') && svg.contains("square"));
+    let dense = Map { style: Style { marks: Marks::Density, ..Style::default() }, ..Map::new(points.view()) };
+    assert!(text_of(&dense).contains("data:image/png;base64,iVBORw0KGgo"));
+}
+
+/// Where two classes lie on each other, a density shows both, whichever comes last.
+#[test]
+fn a_density_hides_nothing() {
+    let corners = [[-9.0f32, -9.0], [9.0, 9.0], [-9.0, 9.0], [9.0, -9.0]];
+    let points = Array2::from_shape_fn((404, 2), |(i, axis)| if i < 4 { corners[i][axis] } else { 0.0 });
+    let middle = |of: Vec<u32>| {
+        let labels = labels(2, of);
+        let style = Style { marks: Marks::Density, side: Some(400), ..Style::default() };
+        let picture = picture(&Map { labels: Some(&labels), style, title: "", ..Map::new(points.view()) });
+        // The plot begins at the margin of 30 thousandths, letters being those of at least 650 pixels.
+        let (x, y) = (20 + 200, 20 + 200);
+        picture.get_pixel(x, y).0
+    };
+    let first = |share: usize| (0..404).map(|i| u32::from(i % 4 >= share)).collect::<Vec<_>>();
+    let last_first = |share: usize| first(share).into_iter().rev().collect::<Vec<_>>();
+    let pure = [4, 0].map(|share| middle(first(share)));
+    for share in [1, 2, 3] {
+        let (mixed, other) = (middle(first(share)), middle(last_first(share)));
+        for channel in 0..3 {
+            let square = |color: [u8; 3]| f64::from(color[channel]).powi(2);
+            let part = share as f64 / 4.0;
+            let want = (part * square(pure[0]) + (1.0 - part) * square(pure[1])).sqrt();
+            assert!((f64::from(mixed[channel]) - want).abs() <= 3.0, "{mixed:?} for {share} of 4");
+            assert!(mixed[channel].abs_diff(other[channel]) <= 1, "the order shows");
+        }
+    }
+}
+
+#[test]
+fn densities_begin_at_their_number() {
+    let (points, _) = groups(DENSITY_FROM, 2, 3);
+    let drawn = |n: usize, marks: Marks| {
+        let style = Style { marks, side: Some(300), ..Style::default() };
+        bytes_on(2, "png", &Map { style, ..Map::new(points.slice(ndarray::s![..n, ..])) })
+    };
+    assert!(drawn(DENSITY_FROM, Marks::Auto) == drawn(DENSITY_FROM, Marks::Density));
+    assert!(drawn(DENSITY_FROM - 1, Marks::Auto) == drawn(DENSITY_FROM - 1, Marks::Points));
+    assert!(drawn(500, Marks::Density) != drawn(500, Marks::Points));
+}
+
+#[test]
+fn maps_stand_beside_each_other_or_are_refused() {
+    let (points, of) = groups(300, 2, 3);
+    let (one, other) = (labels(3, of.clone()), labels(4, of));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("both.png");
+    let shown = |labels| map(points.view(), labels);
+    render::write_panels(&path, &[shown(Some(&one)), shown(Some(&one))]).unwrap();
+    let both = image::open(&path).unwrap();
+    assert!(both.width() * 10 > both.height() * 15, "{} by {}", both.width(), both.height());
+    render::write_panels(&path, &[shown(None), shown(None), shown(None), shown(None)]).unwrap();
+    let four = image::open(&path).unwrap();
+    assert!(four.width() * 10 < four.height() * 15, "{} by {}", four.width(), four.height());
+    request_line(render::write_panels(&path, &[shown(Some(&one)), shown(Some(&other))]));
+    request_line(render::write_panels(&path, &[shown(Some(&one)), shown(None)]));
+    request_line(render::write_panels(&path, &[]));
+    request_line(render::write_panels(&folder.path().join("both.npy"), &[shown(None), shown(None)]));
+}
+
+#[test]
+fn pictures_say_how_large_they_are_on_paper() {
+    let (points, _) = groups(50, 2, 3);
+    let style = Style { dpi: Some(300), side: Some(300), ..Style::default() };
+    let bytes = bytes_on(1, "png", &Map { style, ..Map::new(points.view()) });
+    // 300 in an inch are 11811 in a metre.
+    let chunk = [b"pHYs".as_slice(), &11_811u32.to_be_bytes(), &11_811u32.to_be_bytes(), &[1]].concat();
+    assert!(bytes.windows(chunk.len()).any(|window| window == chunk));
+    assert!(!bytes_on(1, "png", &Map::new(points.view())).windows(4).any(|window| window == b"pHYs"));
 }

@@ -4,10 +4,8 @@ use super::cases::Stage;
 use super::report::{CaseOut, Report, thousands};
 use super::table;
 use crate::Result;
-use crate::render::chart::{self, Area, FAINT_INK, FONT, GRID, INK};
+use crate::render::chart::{self, Area, Drawn, FAINT_INK, GRID, INK, text};
 use plotters::prelude::*;
-use plotters::style::FontStyle;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
 use std::path::Path;
 
 /// Of the backends in turn; the same as on the page.
@@ -24,7 +22,7 @@ const COLORS: [RGBColor; 6] = [
 const SIZE: (u32, u32) = (1100, 720);
 
 /// What is drawn: the data set with the most sizes, whole jobs or else iterations.
-struct Drawn<'a> {
+struct Chosen<'a> {
     stage: Stage,
     cases: Vec<&'a CaseOut>,
     /// Of each backend: points, median, shortest, longest.
@@ -39,12 +37,12 @@ pub fn write(path: &Path, report: &Report) -> Result<()> {
     chart::write(path, SIZE, |area| draw(area, report))
 }
 
-fn drawn(report: &Report) -> Drawn<'_> {
+fn drawn(report: &Report) -> Chosen<'_> {
     let timed = |case: &CaseOut, stage: Stage| {
         case.measurements.iter().any(|entry| entry.stage == stage && entry.seconds.is_some())
     };
     let stages = [Stage::Whole, Stage::Iteration].into_iter().chain(super::STAGES.map(|(stage, ..)| stage));
-    let mut best = Drawn { stage: Stage::Whole, cases: Vec::new(), lines: Vec::new() };
+    let mut best = Chosen { stage: Stage::Whole, cases: Vec::new(), lines: Vec::new() };
     for stage in stages {
         for first in &report.cases {
             let same = |case: &&CaseOut| {
@@ -53,7 +51,7 @@ fn drawn(report: &Report) -> Drawn<'_> {
             };
             let cases: Vec<&CaseOut> = report.cases.iter().filter(same).collect();
             if cases.len() > best.cases.len() {
-                best = Drawn { stage, cases, lines: Vec::new() };
+                best = Chosen { stage, cases, lines: Vec::new() };
             }
         }
         if !best.cases.is_empty() {
@@ -74,9 +72,8 @@ fn drawn(report: &Report) -> Drawn<'_> {
     best
 }
 
-fn draw(area: &Area, report: &Report) -> std::result::Result<(), Box<dyn std::error::Error>> {
-    let Drawn { stage, cases, lines } = drawn(report);
-    let text = |size: i32, color: &RGBColor| (FONT, size).into_font().color(color);
+fn draw(area: &Area, report: &Report) -> Drawn {
+    let Chosen { stage, cases, lines } = drawn(report);
     let title = match cases.first() {
         None => "nothing was measured".to_owned(),
         Some(case) => {
@@ -88,11 +85,9 @@ fn draw(area: &Area, report: &Report) -> std::result::Result<(), Box<dyn std::er
             format!("{}: {what} over the number of points ({}, {} columns)", case.method, case.data, case.columns)
         }
     };
-    area.draw(&Text::new(title, (26, 20), (FONT, 24, FontStyle::Bold).into_font().color(&INK)))?;
     let machine = &report.machine;
     let caption = format!("nearfield {} · {} · {} cores", report.version, machine.processor, machine.cores);
-    let bottom = Pos::new(HPos::Left, VPos::Bottom);
-    area.draw(&Text::new(caption, (26, SIZE.1 as i32 - 14), text(15, &FAINT_INK).pos(bottom)))?;
+    chart::title_and_caption(area, &title, &caption)?;
     let all: Vec<[f64; 4]> = lines.iter().flatten().copied().collect();
     let least = |of: usize| all.iter().map(|point| point[of]).fold(f64::INFINITY, f64::min);
     let most = |of: usize| all.iter().map(|point| point[of]).fold(0.0, f64::max);
@@ -135,16 +130,7 @@ fn draw(area: &Area, report: &Report) -> std::result::Result<(), Box<dyn std::er
             line.iter().map(|&[n, _, min, max]| PathElement::new(vec![(n, min), (n, max)], color.stroke_width(2)));
         chart.draw_series(ranges)?;
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
-        .label_font(text(15, &INK))
-        .background_style(WHITE.mix(0.85))
-        .border_style(GRID)
-        .margin(12)
-        .legend_area_size(34)
-        .draw()?;
-    Ok(())
+    chart::legend(&mut chart)
 }
 
 /// Whether it is 1, 2 or 5 times a power of ten: on a logarithmic axis there is no room for more.

@@ -35,7 +35,7 @@ pub fn run(arguments: &Plot) -> Result<End> {
         _ => beside(arguments, &mut maps)?,
     };
     let notes: Vec<String> = maps.iter().flat_map(|map| &map.input.notes).cloned().collect();
-    notes.iter().for_each(|note| progress::line(note));
+    notes.iter().chain(&matched).for_each(|note| progress::line(note));
     let counts = match maps.iter().map(|map| map.points.nrows()).collect::<Vec<_>>()[..] {
         [n] => format!("{n} points"),
         ref counts if counts.iter().all(|n| *n == counts[0]) => format!("{} points each", counts[0]),

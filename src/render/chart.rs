@@ -2,9 +2,12 @@
 
 use super::{png, replace};
 use crate::Result;
-use plotters::coord::Shift;
-use plotters::prelude::{BitMapBackend, DrawingArea, IntoDrawingArea};
-use plotters::style::{FontStyle, RGBColor, WHITE, register_font};
+use plotters::chart::{ChartContext, SeriesLabelPosition};
+use plotters::coord::{CoordTranslate, Shift};
+use plotters::element::Text;
+use plotters::prelude::{BitMapBackend, Color, DrawingArea, IntoDrawingArea, IntoFont};
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{FontStyle, RGBColor, TextStyle, WHITE, register_font};
 use std::io;
 use std::path::Path;
 use std::sync::Once;
@@ -51,4 +54,35 @@ pub fn write(
         drawn.map_err(io::Error::other)?;
         png::encode(&pixels, (width as usize, height as usize), 3, None, out)
     })
+}
+
+/// What drawing may fail of.
+pub type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
+
+/// Text of this size.
+pub fn text(size: i32, color: &RGBColor) -> TextStyle<'static> {
+    (FONT, size).into_font().color(color)
+}
+
+/// The title above a chart, and the caption below it.
+pub fn title_and_caption(area: &Area, title: &str, caption: &str) -> Drawn {
+    let (_, height) = area.dim_in_pixel();
+    area.draw(&Text::new(title, (26, 20), (FONT, 24, FontStyle::Bold).into_font().color(&INK)))?;
+    let bottom = Pos::new(HPos::Left, VPos::Bottom);
+    area.draw(&Text::new(caption, (26, height as i32 - 14), text(15, &FAINT_INK).pos(bottom)))?;
+    Ok(())
+}
+
+/// The list of what is drawn, in the upper left corner.
+pub fn legend<'a, 'b: 'a, C: CoordTranslate>(chart: &mut ChartContext<'a, BitMapBackend<'b>, C>) -> Drawn {
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperLeft)
+        .label_font(text(15, &INK))
+        .background_style(WHITE.mix(0.85))
+        .border_style(GRID)
+        .margin(12)
+        .legend_area_size(34)
+        .draw()?;
+    Ok(())
 }

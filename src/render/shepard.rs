@@ -1,11 +1,10 @@
 //! Shepard's diagram as a picture and as a table.
 
-use super::chart::{self, Area, FAINT_INK, FONT, GRID, INK};
+use super::chart::{self, Area, Drawn, FAINT_INK, GRID, INK, text};
 use super::{palette, replace};
 use crate::error::{Error, Result};
 use crate::score::Shepard;
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
 use std::path::Path;
 
 /// Cells of the picture's density, across and up.
@@ -51,20 +50,10 @@ pub fn write_shepard(path: &Path, shepard: &Shepard, title: &str, caption: &str,
     chart::write(path, (1000, 780), |area| draw(area, shepard, title, &caption, same_units))
 }
 
-fn draw(
-    area: &Area,
-    shepard: &Shepard,
-    title: &str,
-    caption: &str,
-    same_units: bool,
-) -> std::result::Result<(), Box<dyn std::error::Error>> {
+fn draw(area: &Area, shepard: &Shepard, title: &str, caption: &str, same_units: bool) -> Drawn {
     let greatest = |values: &[f32]| f64::from(values.iter().copied().fold(0.0, f32::max)).max(f64::MIN_POSITIVE);
     let (most_delta, most_d) = (greatest(&shepard.delta), greatest(&shepard.d));
-    let text = |size: i32, color: &RGBColor| (FONT, size).into_font().color(color);
-    let (_, height) = area.dim_in_pixel();
-    area.draw(&Text::new(title, (26, 20), (FONT, 26, FontStyle::Bold).into_font().color(&INK)))?;
-    let anchor = Pos::new(HPos::Left, VPos::Bottom);
-    area.draw(&Text::new(caption, (26, height as i32 - 14), text(15, &FAINT_INK).pos(anchor)))?;
+    chart::title_and_caption(area, title, caption)?;
     let mut chart = ChartBuilder::on(area)
         .margin_top(64)
         .margin_bottom(40)
@@ -123,16 +112,7 @@ fn draw(
             drawn.label("5 % and 95 %").legend(swatch(line.stroke_width(1)));
         }
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
-        .label_font(text(15, &INK))
-        .background_style(WHITE.mix(0.85))
-        .border_style(GRID)
-        .margin(12)
-        .legend_area_size(34)
-        .draw()?;
-    Ok(())
+    chart::legend(&mut chart)
 }
 
 /// A number at a tick: no more digits than it has.
