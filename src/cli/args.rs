@@ -88,7 +88,7 @@ pub struct Embed {
 
     /// Draw the pictures themselves at their places, where the rows are pictures: .png.
     ///
-    /// As large as half of them can be without touching another; of those that overlap one is left out. Classes show as frames.
+    /// As large as leaves room for a third of them; those that would overlap are left out. Classes show as frames.
     #[arg(long, value_name = "FILE")]
     pub atlas: Option<PathBuf>,
 

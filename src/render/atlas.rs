@@ -1,8 +1,7 @@
 //! The pictures themselves at their places in the map, as the classic figures of digits and objects show them.
 //!
-//! *At their places* every picture is centred on its point, as large as half of them can be without touching their nearest neighbour (the median over
-//! pictures of the nearest distance, measured in picture widths and heights). Of those that would overlap one is left out: they are placed in an
-//! order that has nothing to do with theirs, and the caption says how many are there.
+//! *At their places* every picture is centred on its point, and those that would overlap one that is there are left out: they are placed in an
+//! order that has nothing to do with theirs. They are as large as leaves a third of them, and the caption says how many are there.
 //!
 //! *On a grid* every picture has a cell of its own. Cells are shared out by halving: the longer side of a block of cells is cut in two, and the points in it by
 //! the rank of their coordinate, down to one cell; then neighbouring cells swap while that brings pictures nearer to their places (Σ of squared
@@ -32,6 +31,15 @@ pub enum Placement {
 
 /// Longer side of the page in pixels where nothing is said: at least, and at most.
 const SIDES: (f64, f64) = (1200.0, 12000.0);
+
+/// Pixels of a picture's side at least, as far as the page goes.
+const LEAST_PICTURE: f64 = 24.0;
+
+/// Of the pictures at their places so many must find room: half of them would be too small to look at, of a tenth the map could not be told.
+const SHARE: f64 = 1.0 / 3.0;
+
+/// Halvings of the range of sizes, down to a thousandth.
+const HALVINGS: usize = 12;
 
 /// Rows of pixels made at a time.
 const BAND: usize = 256;
@@ -69,7 +77,7 @@ pub fn write(path: &Path, map: &Map, placement: Placement) -> Result<()> {
         Placement::Grid => on_grid(map, pictures),
     };
     replace(path, |out| {
-        let unit = (placed.width as f32 / 1000.0).max(0.65).min(4.0);
+        let unit = (placed.width as f32 / 1000.0).clamp(0.65, 4.0);
         let (head, foot) = (
             text_band(map.title, true, placed.width, unit),
             text_band(&placed.caption(map), false, placed.width, unit),
@@ -93,15 +101,19 @@ pub fn write(path: &Path, map: &Map, placement: Placement) -> Result<()> {
     })
 }
 
-/// A line of text across the page.
+/// Lines of text across the page.
 fn text_band(text: &str, bold: bool, width: usize, unit: f32) -> Page {
-    let letters = Type::new(if bold { Weight::Bold } else { Weight::Regular }, if bold { 25.0 } else { 16.0 } * unit);
+    let size = if bold { 25.0 } else { 16.0 } * unit;
+    let letters = Type::new(if bold { Weight::Bold } else { Weight::Regular }, size);
     let margin = 12.0 * unit;
-    let line = letters.wrapped(text, width as f32 - 2.0 * margin, 1);
-    let height = if line.is_empty() { margin } else { letters.cap_height() + 3.0 * margin };
+    let lines = letters.wrapped(text, width as f32 - 2.0 * margin, if bold { 1 } else { 3 });
+    let text_height = lines.len().saturating_sub(1) as f32 * 1.5 * size + letters.cap_height();
+    let height = if lines.is_empty() { margin } else { text_height + 3.0 * margin };
     let mut page = Page::new(width, height.round().max(1.0) as usize);
     let color = if bold { legend::INK } else { legend::FAINT_INK };
-    line.iter().for_each(|line| page.text(&letters, line, margin, 1.5 * margin + letters.cap_height(), color));
+    for (i, line) in lines.iter().enumerate() {
+        page.text(&letters, line, margin, 1.5 * margin + letters.cap_height() + i as f32 * 1.5 * size, color);
+    }
     page
 }
 
@@ -195,67 +207,57 @@ fn places(map: &Map) -> (Vec<Option<[f64; 2]>>, [f64; 2]) {
 
 fn at_points(map: &Map, pictures: &Pictures) -> Placed {
     let (places, extent) = places(map);
-    // In units in which a picture is a square: half of its perimeter is 2.
+    // Sides of a picture whose mean is 1.
     let half = (pictures.width + pictures.height) as f64 / 2.0;
     let sides = [pictures.width as f64 / half, pictures.height as f64 / half];
     let mut order: Vec<u32> = (0..places.len() as u32).filter(|&i| places[i as usize].is_some()).collect();
-    let at = |i: u32| places[i as usize].map_or([0.0; 2], |[x, y]| [x / sides[0], y / sides[1]]);
-    let mut gaps = nearest(&order.iter().map(|&i| at(i)).collect::<Vec<_>>());
-    let middle = gaps.len() / 2;
-    let gap = if gaps.is_empty() { 1.0 } else { *gaps.select_nth_unstable_by(middle, f64::total_cmp).1 };
-    // Neither larger than a quarter of the page nor too small to see at its largest size.
-    let gap = gap.clamp(4.0 / SIDES.1, 0.25);
+    order.sort_unstable_by_key(|&i| (super::scatter::hash(i), i));
+    let at = |side: f64| -> Vec<[usize; 2]> {
+        order.iter().map(|&i| places[i as usize].unwrap_or_default().map(|x| (x * side) as usize)).collect()
+    };
+    let size_at = |gap: f64, side: f64| [0, 1].map(|axis: usize| ((gap * sides[axis] * side).floor() as usize).max(1));
+    // The largest share of the page that leaves enough of them, by halving in logarithms between what can be seen and a quarter of the page.
+    let corners = at(SIDES.1);
+    let enough = |gap: f64| with_room(&corners, size_at(gap, SIDES.1)).len() as f64 >= SHARE * corners.len() as f64;
+    let (mut low, mut high) = (4.0 / SIDES.1, 0.25);
+    for _ in 0..HALVINGS {
+        let middle = (low * high).sqrt();
+        if enough(middle) { low = middle } else { high = middle }
+    }
+    let gap = low;
     let side = match map.style.side {
         Some(side) => f64::from(side),
-        None => (half / gap).clamp(SIDES.0, SIDES.1),
+        None => (half.max(LEAST_PICTURE) / gap).clamp(SIDES.0, SIDES.1),
     };
-    let size = [0, 1].map(|axis: usize| ((gap * sides[axis] * side).floor() as usize).max(1));
+    let size = size_at(gap, side);
     let margin = size[0].max(size[1]);
-    let [width, height] = [0, 1].map(|axis: usize| (extent[axis] * side).ceil() as usize + size[axis] + margin);
-    // Cells as large as a picture: what it overlaps lies in the cells around its own.
-    let columns = width / size[0] + 2;
-    let mut cells: Vec<Vec<[usize; 2]>> = vec![Vec::new(); columns * (height / size[1] + 2)];
-    order.sort_unstable_by_key(|&i| (super::scatter::hash(i), i));
-    let mut corners = Vec::new();
-    for i in order {
-        let [x, y] = places[i as usize].unwrap_or_default();
-        let corner = [margin / 2 + (x * side) as usize, margin / 2 + (y * side) as usize];
-        let [column, row] = [corner[0] / size[0], corner[1] / size[1]];
-        let around = (row.saturating_sub(1)..=row + 1)
-            .flat_map(|row| (column.saturating_sub(1)..=column + 1).map(move |column| row * columns + column));
-        let overlaps = |other: &[usize; 2]| (0..2).all(|axis| corner[axis].abs_diff(other[axis]) < size[axis]);
-        if around.into_iter().filter_map(|cell| cells.get(cell)).flatten().any(overlaps) {
-            continue;
-        }
-        cells[row * columns + column].push(corner);
-        corners.push((corner, i));
-    }
+    let [width, height] = [0, 1].map(|axis: usize| (extent[axis] * side).ceil() as usize + size[axis] + 2 * margin);
+    let corners = at(side);
+    let corners = with_room(&corners, size).into_iter().map(|k| (corners[k].map(|x| x + margin), order[k])).collect();
     Placed { width, height, size, corners, n: places.len(), placement: Placement::Points }
 }
 
-/// For each point the distance to its nearest other, as max(|Δx|, |Δy|).
-fn nearest(points: &[[f64; 2]]) -> Vec<f64> {
-    let mut sorted: Vec<[f64; 2]> = points.to_vec();
-    sorted.sort_unstable_by(|a, b| a[0].total_cmp(&b[0]).then(a[1].total_cmp(&b[1])));
-    let gap = |i: usize| {
-        let distance = |j: usize| (sorted[i][0] - sorted[j][0]).abs().max((sorted[i][1] - sorted[j][1]).abs());
-        let mut best = f64::INFINITY;
-        // To either side as long as x alone is nearer.
-        for j in i + 1..sorted.len() {
-            if sorted[j][0] - sorted[i][0] >= best {
-                break;
-            }
-            best = best.min(distance(j));
+/// Which of the pictures of this size, with these corners, find room beside those that come before them.
+fn with_room(corners: &[[usize; 2]], size: [usize; 2]) -> Vec<usize> {
+    let most = |axis: usize| corners.iter().map(|corner| corner[axis]).max().unwrap_or(0);
+    // Cells as large as a picture: what it overlaps lies in the cells around its own, of which each holds the corner of one at most.
+    let columns = most(0) / size[0] + 2;
+    let mut cells: Vec<u32> = vec![u32::MAX; columns * (most(1) / size[1] + 2)];
+    let mut kept = Vec::new();
+    for (k, corner) in corners.iter().enumerate() {
+        let [column, row] = [corner[0] / size[0], corner[1] / size[1]];
+        let overlaps = |cell: usize| {
+            let other = cells.get(cell).and_then(|&other| corners.get(other as usize));
+            other.is_some_and(|other| (0..2).all(|axis| corner[axis].abs_diff(other[axis]) < size[axis]))
+        };
+        let mut around = (row.saturating_sub(1)..=row + 1)
+            .flat_map(|row| (column.saturating_sub(1)..=column + 1).map(move |column| row * columns + column));
+        if !around.any(overlaps) {
+            cells[row * columns + column] = k as u32;
+            kept.push(k);
         }
-        for j in (0..i).rev() {
-            if sorted[i][0] - sorted[j][0] >= best {
-                break;
-            }
-            best = best.min(distance(j));
-        }
-        best
-    };
-    (0..sorted.len()).into_par_iter().map(gap).filter(|gap| gap.is_finite()).collect()
+    }
+    kept
 }
 
 fn on_grid(map: &Map, pictures: &Pictures) -> Placed {
@@ -358,11 +360,11 @@ mod tests {
     }
 
     #[test]
-    fn none_overlap_and_as_many_are_left_as_fit() {
+    fn none_overlap_and_a_third_is_there() {
         for n in [1, 2, 5, 400] {
             let (points, pictures) = (cloud(n), pictures(n));
             let placed = at_points(&Map::new(points.view()), &pictures);
-            assert!(placed.corners.len() >= n.div_ceil(2), "{} of {n}", placed.corners.len());
+            assert!(placed.corners.len() * 10 >= n * 3, "{} of {n}", placed.corners.len());
             for (k, (a, _)) in placed.corners.iter().enumerate() {
                 assert!(a[0] + placed.size[0] <= placed.width && a[1] + placed.size[1] <= placed.height);
                 let overlaps = |b: &[usize; 2]| (0..2).all(|axis| a[axis].abs_diff(b[axis]) < placed.size[axis]);
