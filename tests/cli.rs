@@ -156,9 +156,10 @@ fn value(i: usize, m: usize) -> f64 {
     ((mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 40) as f64 / (1 << 23) as f64 - 1.0
 }
 
-/// A table of three columns.
+/// A table of as many columns as its header names, or of three.
 fn table(header: &str, rows: usize, cell: impl Fn(usize, usize) -> String) -> String {
-    let row = |i| (0..3).map(|m| cell(i, m)).collect::<Vec<_>>().join(",") + "\n";
+    let columns = if header.is_empty() { 3 } else { header.split(',').count() };
+    let row = |i| (0..columns).map(|m| cell(i, m)).collect::<Vec<_>>().join(",") + "\n";
     header.to_owned() + &(0..rows).map(row).collect::<String>()
 }
 
@@ -1137,8 +1138,8 @@ fn pictures_are_drawn_at_their_places_or_on_a_grid() {
     folder.done(&[&digits[..], &["--atlas", "grid.png", "--grid"], &QUICK].concat());
     let size = |name: &str| {
         let picture = image::load_from_memory(&folder.read(name)).expect("a picture").to_rgb8();
-        // Digits are light on black, which paper is not.
-        assert!(picture.pixels().filter(|pixel| pixel.0 == [0; 3]).count() * 20 > picture.pixels().len(), "{name}");
+        // Digits are light on black, which paper and letters are not.
+        assert!(picture.pixels().filter(|pixel| pixel.0 == [0; 3]).count() * 200 > picture.pixels().len(), "{name}");
         picture.dimensions()
     };
     assert!(size("a.png").0 >= 600 && size("grid.png").0 >= 600);
@@ -1248,6 +1249,26 @@ fn a_matrix_larger_than_memory_is_embedded_by_its_components() {
     assert!(folder.map("small.npy") == folder.map("large-map.npy"));
     let parts = ["large.npy: 40000 rows of 700 columns take 112 MB without principal components"];
     folder.refused(&embed("105MB", "x.npy", &["--pca", "off"]), &parts);
+}
+
+#[test]
+fn a_film_of_the_run_changes_nothing_in_the_map() {
+    let folder = Folder::new();
+    let embed = |more: &[&str]| folder.done(&[&["embed", "good.csv"], &QUICK[..], more].concat());
+    embed(&["-o", "plain.npy"]);
+    embed(&["-o", "filmed.npy", "-o", "map.html", "--frames", "film", "--report", "report.json"]);
+    assert!(folder.read("plain.npy") == folder.read("filmed.npy"));
+    // The start and every one of the 20 iterations.
+    assert_eq!(folder.report()["plan"]["frame_every"], 1);
+    let film: Vec<PathBuf> =
+        fs::read_dir(folder.path("film")).expect("made").map(|file| file.expect("readable").path()).collect();
+    assert_eq!(film.len(), 21);
+    assert!(film.contains(&folder.path("film").join("frame-0020.png")));
+    embed(&["-o", "filmed.npy", "--frames", "film.gif"]);
+    assert!(folder.read("film.gif").starts_with(b"GIF89a"));
+    folder.refused(&["embed", "good.csv", "-o", "map.npy", "--frames", "film.mp4"], &["film.mp4", ".gif"]);
+    folder.refused(&["embed", "good.csv", "-o", "map.npy", "--frames", "none/film"], &["none"]);
+    folder.refused(&["embed", "good.csv", "-o", "film.png", "--frames", "film.png"], &["twice"]);
 }
 
 #[test]

@@ -423,6 +423,53 @@ fn parquet_reads_back_equal() {
     }
 }
 
+#[test]
+fn films_have_every_frame_at_one_scale() {
+    use image::AnimationDecoder;
+    use nearfield::data::Frame;
+    use std::io::Cursor;
+
+    // A square that grows to its full size.
+    let points = ndarray::array![[0.0_f32, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]];
+    let frame = |k: usize| Frame { iteration: 10 * k, points: &points * (k as f32 / 3.0) };
+    let frames: Vec<Frame> = (0..4).map(frame).collect();
+    let style = render::Style { side: Some(200), ..Default::default() };
+    let map = Map { frames: &frames, style, ..Map::new(points.view()) };
+    let folder = tempfile::tempdir().expect("a folder");
+    let [apng, gif, pictures] = ["film.png", "film.gif", "film"].map(|name| folder.path().join(name));
+    for path in [&apng, &gif, &pictures] {
+        render::check_film(path).expect("it can be written");
+        render::write_film(path, &map).expect("written");
+    }
+    let bytes = |path: &Path| Cursor::new(fs::read(path).expect("there"));
+    let decoder = image::codecs::png::PngDecoder::new(bytes(&apng)).expect("PNG").apng().expect("animated");
+    let from_apng = decoder.into_frames().collect_frames().expect("whole");
+    let decoder = image::codecs::gif::GifDecoder::new(bytes(&gif)).expect("GIF");
+    let from_gif = decoder.into_frames().collect_frames().expect("whole");
+    assert_eq!((from_apng.len(), from_gif.len()), (4, 4));
+    // Where there is ink: it reaches farther to the right from frame to frame, and the last frame is the picture of the map.
+    let rightmost = |picture: &image::RgbaImage| {
+        let blue = |pixel: &image::Rgba<u8>| u32::from(pixel[2]) > u32::from(pixel[0]) + 40;
+        picture.enumerate_pixels().filter(|(_, _, pixel)| blue(pixel)).map(|(x, ..)| x).max().expect("ink")
+    };
+    let reach: Vec<u32> = from_apng.iter().map(|frame| rightmost(frame.buffer())).collect();
+    assert!(reach.windows(2).all(|pair| pair[0] + 20 < pair[1]), "{reach:?}");
+    for (k, frame) in from_apng.iter().enumerate() {
+        let alone = image::open(pictures.join(format!("frame-{k:04}.png"))).expect("there").into_rgba8();
+        assert!(&alone == frame.buffer() && alone.dimensions() == from_gif[k].buffer().dimensions());
+        assert!(rightmost(from_gif[k].buffer()).abs_diff(reach[k]) <= 1);
+    }
+    let before = [fs::read(&apng).expect("there"), fs::read(&gif).expect("there")];
+    render::write_film(&apng, &map).expect("written");
+    render::write_film(&gif, &map).expect("written");
+    assert!(before == [fs::read(&apng).expect("there"), fs::read(&gif).expect("there")]);
+
+    // What is no film.
+    assert!(render::check_film(&folder.path().join("film.mp4")).is_err());
+    assert!(render::check_film(&folder.path().join("none/film.gif")).is_err());
+    assert!(render::write_film(&gif, &Map { frames: &[], ..map }).is_err());
+}
+
 fn text_of(map: &Map) -> String {
     String::from_utf8(bytes_on(1, "svg", map)).unwrap()
 }

@@ -115,9 +115,9 @@ pub struct Embed {
     #[arg(long, value_name = "COLUMN|FILE")]
     pub id: Option<String>,
 
-    /// Columns of the input that go along into the map's tables, with the labels: chosen as by --columns.
+    /// Columns of the input that go along into the map's tables and are not embedded: names, numbers, or A..B.
     ///
-    /// They take no part in the map. Whether they are classes or numbers is found out as it is for labels.
+    /// Whether they are classes or numbers is found out as it is for labels.
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
     pub carry: Vec<String>,
 

@@ -38,8 +38,8 @@ impl Roles {
             let numeric: Vec<bool> = kinds.iter().map(|kind| *kind == Kind::Numbers).collect();
             let axes = axes(request, name, Some(names), &numeric)?;
             let own = |asked: Option<&str>, usual: &str| {
-                let found = (0..names.len()).filter(|&c| names[c] == asked.unwrap_or(usual) && plain(&kinds[c]));
-                found.last().filter(|column| !axes.contains(column) || asked.is_some())
+                let mut found = (0..names.len()).filter(|&c| names[c] == asked.unwrap_or(usual) && plain(&kinds[c]));
+                found.next_back().filter(|column| !axes.contains(column) || asked.is_some())
             };
             let (label, id) = (own(request.labels, "label"), own(request.id, "id"));
             check_files(&Request {

@@ -139,7 +139,7 @@ fn column_head(name: &str, values: &Labels) -> Value {
 fn code_bytes(n_classes: usize) -> usize {
     match n_classes {
         0..=0x100 => 1,
-        0..=0x1_0000 => 2,
+        0x101..=0x1_0000 => 2,
         _ => 4,
     }
 }

@@ -50,7 +50,7 @@ export function chosen(app, scene) {
     const points = app.selection();
     const n = points.length;
     count.textContent = n ? `${n.toLocaleString('en')} of ${app.data.n.toLocaleString('en')}` : '';
-    saving.textContent = n || app.nHidden === 0 ? 'Save as CSV' : 'Save what is shown';
+    saving.textContent = n || app.nHidden === 0 ? 'Save as CSV' : 'Save shown';
     saving.title = n ? 'The selected points (C)' : app.nHidden ? 'All points that are not hidden (C)' : 'All points (C)';
     going.disabled = clearing.disabled = n === 0;
     if (n === 0) {

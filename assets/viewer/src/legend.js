@@ -125,7 +125,13 @@ export function legend(app) {
   };
   app.on('column', renew);
   app.on('theme', renew);
-  app.on('filter', () => refresh());
+  const unseen = document.getElementById('unseen');
+  unseen.querySelector('button').addEventListener('click', () => app.tell('reset'));
+  app.on('filter', () => {
+    refresh();
+    unseen.hidden = app.nHidden === 0;
+    unseen.querySelector('span').textContent = `${app.nHidden.toLocaleString('en')} hidden`;
+  });
   app.on('reset', () => {
     hiddenOf.clear();
     endsOf.clear();

@@ -3,10 +3,9 @@ import { IconLayer } from '@deck.gl/layers';
 import { DIMMED, Marks, PLAIN, SQUARE, SQUARE_HALF, code } from './marks.js';
 import { colour } from './colours.js';
 
-/** Spacings go down by this factor from level to level. */
-const FINER = 2 ** 0.25;
-/** No picture at a closer spacing than this share of the map, and none beyond so many at once. */
-const LEVELS = 60;
+/** Grids that the points are sorted into, each of half the cells' width of the one before. */
+const LEVELS = 17;
+/** No more pictures than these at once. */
 const MOST = 3000;
 /** Longer side of a picture on the screen, from afar and from near, and room around it. */
 const SMALL = 34, LARGE = 76, ROOM = 6; // px
@@ -27,40 +26,22 @@ function slot({ slots, columns, rows, width, height }, i) {
 }
 
 /**
- * For each point the first level at which its picture is shown: at level l all pictures shown lie at least FINER^-l apart (along an
- * axis). So what is shown stays while one zooms in, and others come between.
+ * For each point the first grid in which it is the first of its cell, in the order of drawing. Points of the first grids lie far apart,
+ * and are still there in all that follow: so what is shown stays while one zooms in, and others come between.
  */
-function levels(app) {
-  const { data, positions, order } = app;
+function levels({ data, final, order }) {
   const level = new Uint8Array(data.n).fill(LEVELS);
-  let waiting = Array.from(order);
-  const shown = [];
-  for (let l = 0; l < LEVELS && waiting.length; l++) {
-    const spacing = 2 * FINER ** -l;
-    const cells = new Map();
-    const cell = (i, a, b, c) =>
-      (Math.floor(positions[3 * i] / spacing) + a) * 2 ** 32 + (Math.floor(positions[3 * i + 1] / spacing) + b) * 2 ** 16 + Math.floor(positions[3 * i + 2] / spacing) + c;
-    const put = (i) => {
-      const key = cell(i, 0, 0, 0);
-      if (cells.has(key)) cells.get(key).push(i);
-      else cells.set(key, [i]);
-    };
-    const depths = data.dims === 3 ? [-1, 0, 1] : [0];
-    const free = (i) => {
-      for (const a of [-1, 0, 1]) for (const b of [-1, 0, 1]) for (const c of depths) {
-        for (const j of cells.get(cell(i, a, b, c)) ?? []) {
-          const near = (axis) => Math.abs(positions[3 * i + axis] - positions[3 * j + axis]) < spacing;
-          if (near(0) && near(1) && near(2)) return false;
-        }
-      }
-      return true;
-    };
-    shown.forEach(put);
+  let waiting = order;
+  for (let l = 0; l < LEVELS; l++) {
+    const cells = 2 ** l;
+    const cell = (x) => Math.min(cells - 1, Math.floor(((x + 1) / 2) * cells));
+    const taken = new Set();
+    const key = (i) => (cell(final[3 * i]) * cells + cell(final[3 * i + 1])) * (data.dims === 3 ? cells : 1) + (data.dims === 3 ? cell(final[3 * i + 2]) : 0);
+    for (const i of order) if (level[i] < l) taken.add(key(i));
     waiting = waiting.filter((i) => {
-      if (!free(i)) return true;
+      if (taken.has(key(i))) return true;
+      taken.add(key(i));
       level[i] = l;
-      shown.push(i);
-      put(i);
       return false;
     });
   }
@@ -73,31 +54,49 @@ export function pictureLayers(app, scene) {
   if (!data.pictures) return;
   const { width, height } = data.pictures;
   let when = 'near';
-  let level = null, of = null;
+  let level = null, rank = null;
   let turn = 0;
   button.hidden = false;
 
   /** Longer side of a picture: it grows slowly as one zooms in. */
   const side = () => Math.min(LARGE, Math.max(SMALL, SMALL * 2 ** (0.22 * (scene.state.zoom - scene.whole().zoom))));
 
-  /** The level whose spacing holds a picture on the screen now. */
-  const now = () => Math.floor(Math.log(2 * 2 ** scene.state.zoom / (side() + ROOM)) / Math.log(FINER));
-
-  /** Points to show: those in view whose level is reached. From afar, before one has zoomed in, none. */
+  /** Points whose pictures are shown: those in view that do not cover one of an earlier level. From afar none, and none on the way. */
   const wanted = () => {
-    if (when === 'never') return [];
-    if (of !== app.positions) [level, of] = [levels(app), app.positions];
-    const reached = now();
-    const points = [];
+    if (when === 'never' || app.positions !== app.final) return [];
     const { width: w, height: h } = scene.size;
-    let inView = 0;
+    const spacing = side() + ROOM;
+    const inView = [];
     scene.each((i, x, y) => {
-      if (x < -LARGE || y < -LARGE || x > w + LARGE || y > h + LARGE) return;
-      inView++;
-      if (level[i] <= reached && points.length < MOST) points.push(i);
+      if (x > -LARGE && y > -LARGE && x < w + LARGE && y < h + LARGE) inView.push([i, x, y]);
     });
-    // Near enough when a good part of what is in view can be shown.
-    return when === 'always' || points.length >= 0.12 * inView ? points : [];
+    // Near enough when a good part of what is in view could be shown.
+    const room = ((w + LARGE) * (h + LARGE)) / spacing ** 2;
+    const enough = 0.12 * inView.length;
+    if (when === 'near' && room < enough) return [];
+    if (!level) {
+      level = levels(app);
+      rank = new Uint32Array(data.n);
+      app.order.forEach((i, k) => (rank[i] = k));
+    }
+    // Cells of this level are narrower than a picture, so that there are enough to choose from.
+    const reached = Math.ceil(Math.log2((2 * 2 ** scene.state.zoom) / spacing)) + 1;
+    const places = inView.filter(([i]) => level[i] <= reached);
+    places.sort(([i], [j]) => level[i] - level[j] || rank[i] - rank[j]);
+    const cells = new Map();
+    const points = [];
+    for (const place of places) {
+      const [i, x, y] = place;
+      const [column, row] = [Math.floor(x / spacing), Math.floor(y / spacing)];
+      const around = [-1, 0, 1].flatMap((a) => [-1, 0, 1].flatMap((b) => cells.get(`${column + a} ${row + b}`) ?? []));
+      if (around.some(([, px, py]) => Math.abs(px - x) < spacing && Math.abs(py - y) < spacing)) continue;
+      const key = `${column} ${row}`;
+      if (cells.has(key)) cells.get(key).push(place);
+      else cells.set(key, [place]);
+      points.push(i);
+      if (points.length === MOST) break;
+    }
+    return when === 'always' || points.length >= enough ? points : [];
   };
 
   const renew = async () => {
@@ -147,7 +146,7 @@ export function pictureLayers(app, scene) {
           }),
       ),
     ];
-    scene.shown = points.length;
+    scene.pictured = { points, side: size };
     app.tell('pictures');
   };
   let due = null;

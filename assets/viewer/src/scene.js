@@ -1,11 +1,15 @@
 // The map itself: deck.gl draws it; where a point lies on the screen, and which is under the pointer, is computed here.
 import { Deck, OrbitView, OrthographicView } from '@deck.gl/core';
-import { DISC, Marks, PLAIN, code } from './marks.js';
-import { colour, paint } from './colours.js';
+import { Marks } from './marks.js';
+import { colour, css, paint } from './colours.js';
 
 /** Beyond so many points a pixel of a fine screen is drawn as one, not as several. */
 const FINE_SCREENS = 300_000;
 const GLIDE = 350; // ms
+/** A view that moves is drawn in about this time: where all points take longer, with as many as fit; all again once it rests. */
+const FLUENT = 60, REST = 220; // ms
+/** Fewer points than these are always drawn. */
+const FEWEST = 50_000;
 const ON_TOP = { depthCompare: 'always', depthWriteEnabled: false };
 
 export class Scene {
@@ -14,9 +18,15 @@ export class Scene {
     this.parent = parent;
     this.flat = app.data.dims === 2;
     this.colours = null;
+    /** Layers over the points: pictures. */
     this.extra = [];
+    this.pictured = { points: [], side: 0 };
     const View = this.flat ? OrthographicView : OrbitView;
     this.view = new View({ id: 'map', ...(this.flat ? { flipY: false } : { orbitAxis: 'Y', fovy: 40 }) });
+    /** The share of points that a moving view is drawn with, and whether it moves. */
+    this.share = 1;
+    this.moving = false;
+    this.size = { width: parent.clientWidth || 800, height: parent.clientHeight || 600 };
     this.state = this.whole();
     const keyboard = { moveSpeed: 60, zoomSpeed: 2, rotateSpeedX: 8, rotateSpeedY: 8 };
     this.ready = new Promise((ready, failed) => {
@@ -29,9 +39,14 @@ export class Scene {
         controller: { keyboard, inertia: 200, scrollZoom: { speed: 0.006, smooth: false }, doubleClickZoom: true, touchRotate: true },
         useDevicePixels: app.data.n > FINE_SCREENS ? 1 : true,
         layers: [],
-        deviceProps: { type: 'webgl' },
-        onViewStateChange: ({ viewState }) => this.look(viewState),
+        // Marks smooth their own edges.
+        deviceProps: { type: 'webgl', webgl: { antialias: false, failIfMajorPerformanceCaveat: false } },
+        onViewStateChange: ({ viewState }) => {
+          cancelAnimationFrame(this.gliding);
+          this.look(viewState);
+        },
         onResize: () => app.tell('view'),
+        onAfterRender: () => this.pace(),
         onLoad: ready,
         onError: (error, layer) => {
           if (!layer) failed(error);
@@ -45,44 +60,67 @@ export class Scene {
       this.draw();
     };
     for (const what of ['filter', 'selection', 'search', 'column', 'theme']) app.on(what, later('colours'));
-    for (const what of ['frame', 'hover', 'view', 'style', 'pictures']) app.on(what, later('layers'));
+    for (const what of ['frame', 'view', 'style', 'pictures']) app.on(what, later('layers'));
     this.stale = { colours: true };
-    this.size = { width: 0, height: 0 };
-    this.measure();
+    for (const what of ['hover', 'frame', 'view', 'pictures', 'column', 'theme', 'style']) app.on(what, () => this.ring());
     new ResizeObserver(() => this.measure()).observe(parent);
   }
 
   measure() {
-    const fitted = this.near(this.whole());
+    // A view that is still the one the map was opened with follows the window.
+    const fitted = !this.moved;
     this.size = { width: this.parent.clientWidth || 1, height: this.parent.clientHeight || 1 };
     if (fitted) this.look(this.whole());
     this.app.tell('view');
   }
 
-  /** Whether the view is still the one that the map was opened with, and should follow the window. */
-  near(whole) {
-    return !this.moved && Math.abs((this.state.zoom ?? 0) - whole.zoom) < 1e-6;
-  }
-
   /** The view of the whole map: its points lie within 1 of the origin along each axis. */
   whole() {
-    const { width = 800, height = 600 } = this.size ?? {};
-    const zoom = Math.log2((Math.min(width, height - 60) / 2) * (this.flat ? 0.93 : 0.78));
+    const { width, height } = this.size;
+    // Below the title, and above the film's bar where there is one.
+    const [above, below] = [60, this.app.data.frames ? 84 : 24];
+    const room = Math.max(100, Math.min(width - 60, height - above - below));
+    const zoom = Math.log2((room / 2) * (this.flat ? 0.97 : 0.88));
+    const target = [0, (above - below) / 2 / 2 ** zoom, 0];
     const limits = { minZoom: zoom - 3, maxZoom: zoom + 16 };
-    if (this.flat) return { target: [0, 0, 0], zoom, ...limits };
-    return { target: [0, 0, 0], zoom, rotationX: 18, rotationOrbit: 30, minRotationX: -90, maxRotationX: 90, ...limits };
+    if (this.flat) return { target, zoom, ...limits };
+    return { target, zoom, rotationX: 18, rotationOrbit: 30, minRotationX: -90, maxRotationX: 90, ...limits };
   }
 
-  look(state) {
+  /** Takes a view. deck.gl's own may bring a transition along, and each axis' zoom, which would outlive a later `zoom`. */
+  look({ zoomX, zoomY, ...state }) {
     this.state = state;
-    this.moved = Math.abs(state.zoom - this.whole().zoom) > 1e-6 || state.target.some((x) => x !== 0);
+    const { zoom, target } = this.whole();
+    this.moved = Math.abs(state.zoom - zoom) > 1e-6 || state.target.some((x, c) => Math.abs(x - target[c]) > 1e-6);
     this.deck?.setProps({ viewState: state });
+    this.move();
     this.app.tell('view');
+  }
+
+  /** Says that the view moves, until it has rested for a while. */
+  move() {
+    if (this.app.data.n <= FEWEST) return;
+    this.moving = true;
+    clearTimeout(this.resting);
+    this.resting = setTimeout(() => {
+      this.moving = false;
+      this.rendered = null;
+      this.draw();
+    }, REST);
+  }
+
+  /** Learns from the time between two pictures of a moving view how many points it can take. */
+  pace() {
+    const now = performance.now();
+    const took = this.moving && this.rendered ? now - this.rendered : FLUENT;
+    this.rendered = now;
+    const wished = took > 1.5 * FLUENT || took < FLUENT / 2 ? this.share * Math.min(1.5, Math.max(0.1, FLUENT / took)) : this.share;
+    this.share = Math.min(1, Math.max(FEWEST / this.app.data.n, wished));
   }
 
   /** Moves to a view, visibly unless the reader asked for less motion. */
   glide(to) {
-    const from = this.state;
+    const from = Object.fromEntries(Object.keys(this.whole()).map((key) => [key, this.state[key]]));
     const start = performance.now();
     cancelAnimationFrame(this.gliding);
     if (matchMedia('(prefers-reduced-motion: reduce)').matches) return this.look({ ...from, ...to });
@@ -91,7 +129,7 @@ export class Scene {
       const s = t * t * (3 - 2 * t);
       const mix = (a, b) => (Array.isArray(a) ? a.map((x, k) => mix(x, b[k])) : a + (b - a) * s);
       const between = Object.fromEntries(Object.keys(to).map((key) => [key, mix(from[key], to[key])]));
-      this.look({ ...this.state, ...(t < 1 ? between : to) });
+      this.look({ ...from, ...(t < 1 ? between : to) });
       if (t < 1) this.gliding = requestAnimationFrame(step);
     };
     this.gliding = requestAnimationFrame(step);
@@ -144,13 +182,19 @@ export class Scene {
   }
 
   /** The place of one point on the screen. */
-  place(i) {
+  place(i, viewport = this.viewport()) {
     const { positions } = this.app;
-    return this.viewport().project([positions[3 * i], positions[3 * i + 1], positions[3 * i + 2]]);
+    return viewport.project([positions[3 * i], positions[3 * i + 1], positions[3 * i + 2]]);
   }
 
   /** The point under the pointer: the nearest one that it touches; in depth the foremost. Null if there is none. */
   under(x, y) {
+    const viewport = this.viewport();
+    const shown = this.pictured.points.findLast((i) => {
+      const [px, py] = this.place(i, viewport);
+      return Math.max(Math.abs(px - x), Math.abs(py - y)) <= this.pictured.side / 2;
+    });
+    if (shown !== undefined) return shown;
     const reach = Math.max(this.radius() * 1.2, 5);
     let [best, least] = [null, Infinity];
     this.each((i, px, py, depth) => {
@@ -169,6 +213,18 @@ export class Scene {
     const at = Math.min(5, Math.max(0.9, side * Math.sqrt(0.1 / (Math.PI * this.app.data.n))));
     const closer = Math.max(0, this.state.zoom - this.whole().zoom);
     return Math.min(at * 2 ** (0.33 * closer), Math.max(at, 9)) * 2 ** this.app.style.size;
+  }
+
+  /** A ring around the point that the pointer is on: over the map and not in it, so that nothing else is drawn again. */
+  ring() {
+    const { hover } = this.app;
+    const ring = document.querySelector('#lasso circle');
+    const seen = hover !== null && !this.pictured.points.includes(hover);
+    ring.setAttribute('visibility', seen ? 'visible' : 'hidden');
+    if (!seen) return;
+    const [x, y] = this.place(hover);
+    const attributes = { cx: x, cy: y, r: this.radius() + 1.5, fill: css(colour(this.app, hover).rgb) };
+    for (const [name, value] of Object.entries(attributes)) ring.setAttribute(name, value);
   }
 
   /** Draws before the next picture, once for all that has changed until then. */
@@ -199,6 +255,7 @@ export class Scene {
         ...shared,
         id: 'points',
         data: this.drawn.data,
+        share: this.moving ? this.share : 1,
         radius,
         opacity: app.style.opacity,
         dimmed: Math.min(0.16, app.style.opacity * 0.4),
@@ -207,15 +264,6 @@ export class Scene {
       }),
       ...this.extra,
     ];
-    if (app.hover !== null) {
-      const { rgb, shape } = colour(app, app.hover);
-      const data = [{ at: Array.from(app.positions.subarray(3 * app.hover, 3 * app.hover + 3)) }];
-      const ink = app.dark ? [255, 255, 255] : [20, 22, 26];
-      layers.push(
-        new Marks({ id: 'ring', data, parameters: ON_TOP, radius: radius + 3.2, getColor: [...ink, code(DISC, PLAIN)] }),
-        new Marks({ id: 'hovered', data, parameters: ON_TOP, radius: radius + 1.2, getColor: [...rgb, code(shape, PLAIN)] }),
-      );
-    }
     this.deck.setProps({ layers });
   }
 
