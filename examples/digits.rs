@@ -1,5 +1,7 @@
 //! A map of the digits, with its picture.
 
+#![allow(clippy::disallowed_macros, reason = "an example is a program of its own, and talks")]
+
 use nearfield::render::{self, Map};
 use nearfield::{Embedding, input};
 use std::path::Path;

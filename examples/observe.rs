@@ -1,5 +1,7 @@
 //! Watches a descent and ends it when the objective hardly falls any more; then asks how well the map shows the data.
 
+#![allow(clippy::disallowed_macros, reason = "an example is a program of its own, and talks")]
+
 use nearfield::knn::Metric;
 use nearfield::{Embedding, input, score};
 

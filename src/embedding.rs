@@ -277,7 +277,8 @@ impl Embedding {
         for ((at, value), into) in points.indexed_iter().zip(&mut narrow) {
             let wide: f64 = (*value).into();
             *into = wide as f32;
-            if !into.is_finite() && !(wide.is_nan() && unknown_are_left_out) {
+            let may_be_unknown = unknown_are_left_out && wide.is_nan();
+            if !(into.is_finite() || may_be_unknown) {
                 return wrong(
                     format!("the value at row {}, column {} is {wide}", at.0, at.1),
                     "give finite values within 32 bits",

@@ -1548,3 +1548,29 @@ fn points_that_coincide_are_reported_where_they_lose_their_weight() {
     };
     assert_eq!((told("sammon"), told("mds")), (1, 0));
 }
+
+#[test]
+fn completions_and_the_manual_know_every_option() {
+    let folder = Folder::new();
+    let help = folder.done(&["embed", "--help"]).stdout;
+    let options: Vec<&str> = help
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("--").filter(|_| line.starts_with("      --")))
+        .map(|option| option.split([' ', '=']).next().unwrap_or_default())
+        .collect();
+    assert!(options.len() > 40, "{options:?}");
+    for of in ["bash", "elvish", "fish", "powershell", "zsh", "man"] {
+        let text = folder.done(&["completions", of]).stdout.replace("\\-", "-");
+        for option in &options {
+            assert!(text.contains(option), "{of}: {option}");
+        }
+        for command in ["embed", "cluster", "score", "plot", "bench", "adapters", "samples"] {
+            assert!(text.contains(command), "{of}: {command}");
+        }
+    }
+    folder.write("bash", folder.done(&["completions", "bash"]).stdout);
+    if let Ok(ran) = std::process::Command::new("bash").arg("-n").arg(folder.path("bash")).status() {
+        assert!(ran.success(), "bash understands it");
+    }
+    assert_eq!(folder.run(&["completions", "cmd"]).code, Some(2));
+}

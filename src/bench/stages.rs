@@ -89,7 +89,7 @@ pub fn components(stand: &Stand) -> usize {
 pub fn is_served(stage: Stage, plan: &Plan, gpu: Option<&Gpu>) -> bool {
     let Some(gpu) = gpu else { return true };
     let searches_lists = stage == Stage::Knn && matches!(plan.search, Search::Inverted(_));
-    !stage.is_hosts() && !(searches_lists && gpu.adapter().is_software())
+    !(stage.is_hosts() || searches_lists && gpu.adapter().is_software())
 }
 
 /// The stage on a backend, whose plan this is; `None` where the backend has no such stage ([`is_served`]); the distance family has no affinities.

@@ -48,6 +48,11 @@ pub enum Command {
     Adapters,
     /// List the data sets that are shipped, with source and licence.
     Samples,
+    /// Print what completes commands and options in a shell, or the pages of the manual.
+    ///
+    /// For bash: nearfield completions bash > ~/.local/share/bash-completion/completions/nearfield. For the manual: nearfield completions man >
+    /// nearfield.1.
+    Completions(Completions),
 }
 
 /// `nearfield embed`. What `-h` shows of an option is its first paragraph.
@@ -1043,6 +1048,27 @@ impl Score {
             ..self.reading.request(&self.data, self.seed)
         }
     }
+}
+
+/// `nearfield completions`.
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// For what.
+    #[arg(value_enum)]
+    pub of: CompletionsOf,
+}
+
+/// What completions are made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs, reason = "names of shells")]
+pub enum CompletionsOf {
+    Bash,
+    Elvish,
+    Fish,
+    Powershell,
+    Zsh,
+    /// The manual: one page with all commands
+    Man,
 }
 
 /// The methods by their names.

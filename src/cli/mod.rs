@@ -7,6 +7,7 @@ mod adapters;
 mod args;
 mod bench;
 mod cluster;
+mod completions;
 mod embed;
 mod host;
 mod interrupt;
@@ -58,6 +59,7 @@ fn run(command: Command) -> crate::Result<End> {
         Command::Plot(arguments) => plot::run(&arguments),
         Command::Adapters => adapters::run(),
         Command::Samples => samples::run(),
+        Command::Completions(arguments) => completions::run(&arguments),
     }
 }
 

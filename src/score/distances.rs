@@ -54,7 +54,7 @@ pub fn of_pairs(shepard: &Shepard) -> [Estimate; 5] {
 }
 
 /// The share of triplets whose order of distances is kept; `[N, M]` points [prepared](Metric::prepare) for the metric, map `[N, d]`.
-/// Triplets whose two distances in the data are equal or not known say nothing and are passed over; `None` where all are.
+/// Triplets whose two distances in the data are equal say nothing and are passed over; `None` where all are.
 pub fn of_triplets(points: ArrayView2<f32>, metric: Metric, map: ArrayView2<f32>, seed: u64) -> Option<Estimate> {
     let n = points.nrows();
     let all = n.saturating_mul(n - 1).saturating_mul(n - 2);
@@ -88,8 +88,9 @@ pub fn of_triplets(points: ArrayView2<f32>, metric: Metric, map: ArrayView2<f32>
     let kept: Vec<f64> = triplets
         .into_par_iter()
         .filter_map(|[i, j, k]| {
-            let order = apart(i, j).partial_cmp(&apart(i, k)).filter(|order| order.is_ne())?;
-            Some(if in_map(i, j).total_cmp(&in_map(i, k)) == order { 1.0 } else { 0.0 })
+            let order = apart(i, j).total_cmp(&apart(i, k));
+            let kept = in_map(i, j).total_cmp(&in_map(i, k)) == order;
+            order.is_ne().then_some(if kept { 1.0 } else { 0.0 })
         })
         .collect();
     let complete = all <= MOST_TRIPLETS;
