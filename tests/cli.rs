@@ -1574,3 +1574,107 @@ fn completions_and_the_manual_know_every_option() {
     }
     assert_eq!(folder.run(&["completions", "cmd"]).code, Some(2));
 }
+
+#[test]
+fn a_map_goes_to_stdout_as_a_table() {
+    let folder = Folder::new();
+    let job =
+        ["embed", "good.csv", "-o", "-", "-o", "map.csv", "--perplexity", "5", "--iterations", "20", "--device", "cpu"];
+    let ran = folder.done(&job);
+    assert_eq!(ran.stdout.as_bytes(), folder.read("map.csv"));
+    assert!(ran.stdout.starts_with("x,y\n") && ran.stdout.lines().count() == 41);
+    let plotted = folder.done(&["plot", "map.csv", "-o", "-"]);
+    assert_eq!(plotted.stdout, ran.stdout);
+    let twice = folder.run(&["embed", "good.csv", "-o", "-", "-o", "-", "--perplexity", "5"]);
+    assert!(twice.code == Some(2) && twice.stderr.contains("named twice"), "{}", twice.stderr);
+}
+
+#[test]
+fn what_a_file_is() {
+    let folder = Folder::new();
+    folder.write(
+        "kinds.csv",
+        table("a,kind\n", 40, |i, m| if m == 0 { value(i, 0).to_string() } else { ["x", "y"][i % 2].into() }),
+    );
+    let told = |arguments: &[&str]| folder.done(&[&["info"], arguments].concat()).stdout;
+    let good = told(&["good.csv"]);
+    assert!(
+        good.starts_with("good.csv: 40 rows of 3 columns\n") && good.contains("39 neighbours and 750 iterations"),
+        "{good}"
+    );
+    assert!(told(&["kinds.csv", "--labels", "kind"]).contains("labels of 2 classes: x, y"));
+    let digits = told(&["sample:digits"]);
+    assert!(
+        digits.starts_with("digits: 1797 rows of 64 columns\n") && digits.contains("values from 0 to 16"),
+        "{digits}"
+    );
+    assert!(digits.contains("labels of 10 classes: 0, 1, 2"), "{digits}");
+    folder.done(&[
+        "embed",
+        "good.csv",
+        "-o",
+        "map.csv",
+        "-o",
+        "map.png",
+        "--report",
+        "report.json",
+        "--perplexity",
+        "5",
+        "--iterations",
+        "20",
+        "--device",
+        "cpu",
+    ]);
+    let report = told(&["report.json"]);
+    assert!(report.starts_with("a report of nearfield ") && report.contains("\nmethod: tsne\nn: 40\n"), "{report}");
+    assert!(told(&["map.png"]).contains("a picture"));
+    assert!(told(&["map.csv"]).starts_with("map.csv: 40 rows of 2 columns"));
+    let ran = folder.run(&["info", "nothing.csv"]);
+    assert!(ran.code == Some(2) && ran.stderr.contains("nothing.csv: no such file"), "{}", ran.stderr);
+    folder.write("other.json", "{\"a\": 1}");
+    assert_eq!(folder.run(&["info", "other.json"]).code, Some(2));
+}
+
+#[test]
+fn a_map_is_scored_whoever_made_it() {
+    let folder = Folder::new();
+    let report = ["--score", "--report", "report.json", "--perplexity", "5", "--iterations", "50", "--device", "cpu"];
+    folder.done(&[&["embed", "good.csv", "-o", "map.npy", "-o", "map.csv"], &report[..]].concat());
+    let told = folder.report()["scores"].clone();
+    let score =
+        ["score", "good.csv", "map.csv", "--report", "scores.json", "--rnx", "rnx.csv", "--coranking", "ranks.csv"];
+    let ran = folder.done(&[&score[..], &["--perplexity", "5"]].concat());
+    let scores: Value = serde_json::from_slice(&folder.read("scores.json")).expect("JSON");
+    for (name, value) in told.as_object().expect("scores") {
+        let again = scores["scores"][name].as_f64().expect("the same");
+        assert!((again - value.as_f64().expect("a number")).abs() <= 1e-9, "{name}");
+        assert!(ran.stdout.contains(name), "{name}");
+    }
+    // The objective is the one that the job ended at.
+    let (kl, objective) = (scores["scores"]["kl"].as_f64().expect("asked for"), folder.report()["objective"].as_f64());
+    assert!((kl - objective.expect("a number")).abs() <= 1e-5 * kl, "{kl}, {objective:?}");
+    assert_eq!(String::from_utf8(folder.read("rnx.csv")).expect("text").lines().count(), 1 + 38);
+    assert_eq!(String::from_utf8(folder.read("ranks.csv")).expect("text").lines().count(), 39);
+    folder.done(&["score", "good.csv", "map.npy", "--rnx", "rnx.png", "--coranking", "ranks.png", "--k", "3,7"]);
+    for picture in ["rnx.png", "ranks.png"] {
+        let picture = image::load_from_memory(&folder.read(picture)).expect("a picture").to_rgb8();
+        assert!(picture.pixels().filter(|pixel| pixel.0 != [255; 3]).count() > 2000);
+    }
+    folder.write(
+        "four.csv",
+        table("", 40, |i, m| (value(i, m % 3) + m as f64).to_string() + if m == 2 { ",1" } else { "" }),
+    );
+    folder.write("other.csv", table("x,y\n", 39, |i, m| value(i, m).to_string()));
+    let cases: &[(&[&str], &str)] = &[
+        (&["other.csv"], "other.csv: has 39 points, and good.csv has 40"),
+        (&["four.csv"], "four.csv: has 4 columns, where a map has 2 or 3"),
+        (&["map.csv", "--k", "20"], "--k: 20 neighbours of 40 points; give 1 to 19"),
+        (&["map.csv", "--rnx", "map.csv"], "map.csv: is the data itself"),
+        (&["map.csv", "--coranking", "ranks.svg"], "ranks.svg: a co-ranking matrix is .png or .csv"),
+        (&["map.csv", "--perplexity", "50"], "perplexity"),
+    ];
+    for (arguments, told) in cases {
+        let ran = folder.run(&[&["score", "good.csv"], *arguments].concat());
+        assert!(ran.code == Some(2) && ran.stderr.contains(told), "{arguments:?}: {}", ran.stderr);
+    }
+}

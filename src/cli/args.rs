@@ -48,6 +48,8 @@ pub enum Command {
     Adapters,
     /// List the data sets that are shipped, with source and licence.
     Samples,
+    /// Say what a file is: an input, or something that nearfield wrote.
+    Info(Info),
     /// Print what completes commands and options in a shell, or the pages of the manual.
     ///
     /// For bash: nearfield completions bash > ~/.local/share/bash-completion/completions/nearfield. For the manual: nearfield completions man >
@@ -63,7 +65,7 @@ pub struct Embed {
     /// The kinds of file and the shipped data sets are listed below.
     pub input: String,
 
-    /// Write the map here; the extension names the format. May be repeated.
+    /// Write the map here; the extension names the format, - is a table on stdout. May be repeated.
     ///
     /// The formats are listed below. A file that is there is replaced when the new one is complete.
     #[arg(short, long = "output", value_name = "FILE", required_unless_present = "plan")]
@@ -1048,6 +1050,21 @@ impl Score {
             ..self.reading.request(&self.data, self.seed)
         }
     }
+}
+
+/// `nearfield info`.
+#[derive(Debug, Args)]
+pub struct Info {
+    /// A file, a folder of pictures, or a data set shipped with nearfield.
+    pub input: String,
+
+    /// A column or a file of labels.
+    #[arg(long, value_name = "COLUMN|FILE")]
+    pub labels: Option<String>,
+
+    /// Whether the first line of a text table names its columns.
+    #[arg(long, value_name = "WHETHER", value_enum, default_value_t = HeaderChoice::Auto)]
+    pub header: HeaderChoice,
 }
 
 /// `nearfield completions`.

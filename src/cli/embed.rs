@@ -276,7 +276,7 @@ fn check_all_rows(option: &str, path: &str, input: &Input) -> Result<()> {
 }
 
 /// A map to start from, of the rows that are here or of all rows of the input.
-pub fn start_from(path: &str, input: &Input, dims: usize) -> Result<Array2<f32>> {
+fn start_from(path: &str, input: &Input, dims: usize) -> Result<Array2<f32>> {
     let here = input::read_map(path, input.points.dim().0, dims);
     match (&here, &input.rows) {
         (Err(_), Some(rows)) => {
@@ -290,7 +290,7 @@ pub fn start_from(path: &str, input: &Input, dims: usize) -> Result<Array2<f32>>
 
 /// Every output must be writable before any work is done, under a name of its own that is not one of the data's.
 fn check_outputs(arguments: &Embed) -> Result<()> {
-    arguments.outputs.iter().try_for_each(|path| render::check(path))?;
+    arguments.outputs.iter().try_for_each(|path| outputs::check(path))?;
     arguments.report.iter().try_for_each(|path| render::check_place(path))?;
     arguments.shepard.iter().try_for_each(|path| render::check_shepard(path))?;
     arguments.frames.iter().try_for_each(|path| render::check_film(path))?;
@@ -340,7 +340,7 @@ fn write_maps(
         ..render::Map::new(done.outcome.embedding.points.view())
     };
     // One full disk does not keep the map from another.
-    let mut written: Vec<Result<()>> = arguments.outputs.iter().map(|path| render::write(path, &map)).collect();
+    let mut written: Vec<Result<()>> = arguments.outputs.iter().map(|path| outputs::write(path, &map)).collect();
     let placement = if arguments.grid { render::Placement::Grid } else { render::Placement::Points };
     written.extend(arguments.atlas.iter().map(|path| render::write_atlas(path, &map, placement)));
     written.extend(arguments.frames.iter().map(|path| render::write_film(path, &map)));

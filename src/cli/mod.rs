@@ -10,6 +10,7 @@ mod cluster;
 mod completions;
 mod embed;
 mod host;
+mod info;
 mod interrupt;
 mod outputs;
 mod plot;
@@ -59,6 +60,7 @@ fn run(command: Command) -> crate::Result<End> {
         Command::Plot(arguments) => plot::run(&arguments),
         Command::Adapters => adapters::run(),
         Command::Samples => samples::run(),
+        Command::Info(arguments) => info::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
     }
 }

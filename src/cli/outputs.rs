@@ -1,14 +1,39 @@
 //! Where a command writes: every output under a name of its own that is not one of the data's.
 
+use crate::render::{self, Map};
 use crate::{Error, Result};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+
+/// Stdout, as a name of an output: the table that `.csv` is.
+const STDOUT: &str = "-";
+
+/// Whether a map can be written there: see [`render::check`].
+pub fn check(path: &Path) -> Result<()> {
+    if path == Path::new(STDOUT) { Ok(()) } else { render::check(path) }
+}
+
+/// Writes a map, to stdout as a table; a closed pipe is not an error.
+pub fn write(path: &Path, map: &Map) -> Result<()> {
+    if path != Path::new(STDOUT) {
+        return render::write(path, map);
+    }
+    let mut out = std::io::stdout().lock();
+    match render::write_table(&mut out, map)?.and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Error::job("stdout", format!("cannot be written: {error}"), ""))
+        }
+        _ => Ok(()),
+    }
+}
 
 /// Refuses outputs that are the data itself, or that are named twice.
 pub fn check_distinct<'a>(outputs: impl Iterator<Item = &'a PathBuf>, data: &[Option<&str>]) -> Result<()> {
     let data: Vec<PathBuf> = data.iter().flatten().filter_map(|path| Path::new(path).canonicalize().ok()).collect();
     let mut seen: Vec<PathBuf> = Vec::new();
     for path in outputs {
-        let Some(place) = place(path) else { continue };
+        let place = if path == Path::new(STDOUT) { Some(path.clone()) } else { place(path) };
+        let Some(place) = place else { continue };
         if data.contains(&place) {
             return Err(Error::request(path.display(), "is the data itself", "name another file to write"));
         }

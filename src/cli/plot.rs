@@ -18,7 +18,7 @@ struct Saved {
 
 /// Runs the command.
 pub fn run(arguments: &Plot) -> Result<End> {
-    let check = if arguments.maps.len() > 1 { render::check_panels } else { render::check };
+    let check = if arguments.maps.len() > 1 { render::check_panels } else { outputs::check };
     arguments.outputs.iter().try_for_each(|path| check(path))?;
     let read = arguments.maps.iter().chain(arguments.labels.as_ref()).chain(arguments.id.as_ref());
     outputs::check_distinct(arguments.outputs.iter(), &read.map(|path| Some(path.as_str())).collect::<Vec<_>>())?;
@@ -55,7 +55,7 @@ pub fn run(arguments: &Plot) -> Result<End> {
         })
         .collect();
     let written = arguments.outputs.iter().map(|path| match drawn[..] {
-        [ref map] => render::write(path, map),
+        [ref map] => outputs::write(path, map),
         ref maps => render::write_panels(path, maps),
     });
     // One full disk does not keep a picture from another.

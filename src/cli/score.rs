@@ -2,11 +2,12 @@
 
 use super::args::Score;
 use super::progress::Display;
-use super::{End, adapters, embed, host, interrupt, outputs};
-use crate::data::Dataset;
+use super::{End, adapters, host, interrupt, outputs};
+use crate::data::{Dataset, Input};
 use crate::plan::Settings;
 use crate::score::{self, Estimate, MEASURES, Scores};
 use crate::{Error, Result, input, render};
+use ndarray::{Array2, Axis};
 use serde_json::{Map, Value, json};
 use std::time::Instant;
 
@@ -21,9 +22,7 @@ pub fn run(arguments: &Score) -> Result<End> {
     }
     let memory = host::memory_budget();
     let brought = input::open(&input::Request { memory, ..arguments.request() })?;
-    // Three columns first: of a table that has x, y and z, two are a map as well.
-    let of_dims = |dims| embed::start_from(&arguments.map, &brought, dims);
-    let map = of_dims(3).or_else(|_| of_dims(2))?;
+    let map = map_of(&arguments.map, &brought)?;
     let metric = arguments.metric.metric();
     let settings = score::Settings { ks: arguments.k.clone(), points: arguments.sample, seed: arguments.seed };
     let data = input::dense(brought, memory.unwrap_or(u64::MAX))?;
@@ -59,6 +58,24 @@ pub fn run(arguments: &Score) -> Result<End> {
         render::replace(path, |out| writeln!(out, "{text}"))
     })?;
     Ok(End::Done)
+}
+
+/// The map of the rows that are here, from a file of these or of all rows of the data.
+fn map_of(path: &str, data: &Input) -> Result<Array2<f32>> {
+    let memory = host::memory_budget();
+    let read = input::open_map(&input::Request { memory, ..input::Request::new(path) })?;
+    let points = input::dense(read, memory.unwrap_or(u64::MAX))?.points;
+    let n = data.points.dim().0;
+    match &data.rows {
+        _ if points.nrows() == n => Ok(points),
+        Some(rows) if points.nrows() == data.of => {
+            Ok(points.select(Axis(0), &rows.iter().map(|&row| row as usize).collect::<Vec<_>>()))
+        }
+        _ => {
+            let cause = format!("has {} points, and {} has {n}", points.nrows(), data.name);
+            Err(Error::request(path, cause, "give the data that the map was made of, read as it was then"))
+        }
+    }
 }
 
 fn check_outputs(arguments: &Score) -> Result<()> {

@@ -197,6 +197,16 @@ pub fn write(path: &Path, map: &Map) -> Result<()> {
     replace(path, |out| (writer.write)(map, out))
 }
 
+/// Writes `map` to `out` as the table that `.csv` is.
+///
+/// # Errors
+///
+/// As for [`write()`].
+pub fn write_table(out: &mut dyn Write, map: &Map) -> Result<io::Result<()>> {
+    check_map(map)?;
+    Ok(table::csv(map, out))
+}
+
 /// Writes `picture` to `path` as PNG, replacing what is there.
 ///
 /// # Errors
