@@ -1368,7 +1368,7 @@ mod interrupted {
     use super::common;
 
     /// Far more than a signal takes and far less than the job would.
-    const SOON: Duration = Duration::from_secs(6);
+    const SOON: Duration = Duration::from_secs(15);
 
     /// A job on its way, with the end of what it says.
     struct Job {
@@ -1660,14 +1660,11 @@ fn a_map_is_scored_whoever_made_it() {
         let picture = image::load_from_memory(&folder.read(picture)).expect("a picture").to_rgb8();
         assert!(picture.pixels().filter(|pixel| pixel.0 != [255; 3]).count() > 2000);
     }
-    folder.write(
-        "four.csv",
-        table("", 40, |i, m| (value(i, m % 3) + m as f64).to_string() + if m == 2 { ",1" } else { "" }),
-    );
+    folder.write("four.npy", npy("<f4", 40, 4, (0..160).map(|i| (i * i % 31) as f32)));
     folder.write("other.csv", table("x,y\n", 39, |i, m| value(i, m).to_string()));
     let cases: &[(&[&str], &str)] = &[
         (&["other.csv"], "other.csv: has 39 points, and good.csv has 40"),
-        (&["four.csv"], "four.csv: has 4 columns, where a map has 2 or 3"),
+        (&["four.npy"], "four.npy: has 4 columns, where a map has 2 or 3"),
         (&["map.csv", "--k", "20"], "--k: 20 neighbours of 40 points; give 1 to 19"),
         (&["map.csv", "--rnx", "map.csv"], "map.csv: is the data itself"),
         (&["map.csv", "--coranking", "ranks.svg"], "ranks.svg: a co-ranking matrix is .png or .csv"),
