@@ -2,12 +2,14 @@
 
 use super::{png, replace};
 use crate::Result;
-use plotters::chart::{ChartContext, SeriesLabelPosition};
+use plotters::chart::{ChartBuilder, ChartContext, SeriesLabelPosition};
+use plotters::coord::cartesian::Cartesian2d;
+use plotters::coord::ranged1d::{Ranged, ValueFormatter};
 use plotters::coord::{CoordTranslate, Shift};
 use plotters::element::Text;
 use plotters::prelude::{BitMapBackend, Color, DrawingArea, IntoDrawingArea, IntoFont};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{FontStyle, RGBColor, TextStyle, WHITE, register_font};
+use plotters::style::{FontStyle, RGBColor, TRANSPARENT, TextStyle, WHITE, register_font};
 use std::io;
 use std::path::Path;
 use std::sync::Once;
@@ -70,6 +72,41 @@ pub fn title_and_caption(area: &Area, title: &str, caption: &str) -> Drawn {
     area.draw(&Text::new(title, (26, 20), (FONT, 24, FontStyle::Bold).into_font().color(&INK)))?;
     let bottom = Pos::new(HPos::Left, VPos::Bottom);
     area.draw(&Text::new(caption, (26, height as i32 - 14), text(15, &FAINT_INK).pos(bottom)))?;
+    Ok(())
+}
+
+/// A chart with axes below the title and above the caption, not yet with its ranges.
+pub fn with_axes<'a, 'b>(area: &'a Area<'b>) -> ChartBuilder<'a, 'b, BitMapBackend<'b>> {
+    let mut builder = ChartBuilder::on(area);
+    builder.margin_top(64).margin_bottom(40).margin_left(14).margin_right(28);
+    builder.x_label_area_size(58).y_label_area_size(74);
+    builder
+}
+
+/// Draws the axes and the grid.
+pub fn axes<'a, 'b: 'a, X, Y>(
+    chart: &mut ChartContext<'a, BitMapBackend<'b>, Cartesian2d<X, Y>>,
+    x: &str,
+    y: &str,
+) -> Drawn
+where
+    X: Ranged<ValueType = f64> + ValueFormatter<f64>,
+    Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
+{
+    // No more digits than it has; rounded first, as steps are sums, and 0.30000000000000004 is one.
+    let tick = |value: &f64| format!("{}", (value * 1e6).round() / 1e6);
+    chart
+        .configure_mesh()
+        .x_desc(x)
+        .y_desc(y)
+        .axis_desc_style(text(17, &INK))
+        .label_style(text(15, &FAINT_INK))
+        .axis_style(FAINT_INK)
+        .bold_line_style(GRID)
+        .light_line_style(TRANSPARENT)
+        .x_label_formatter(&tick)
+        .y_label_formatter(&tick)
+        .draw()?;
     Ok(())
 }
 

@@ -1,11 +1,10 @@
 //! What the ranks of neighbours tell, as pictures and tables: the curve of R_NX and the co-ranking matrix.
 
-use super::chart::{self, Area, FAINT_INK, FONT, GRID, INK};
+use super::chart;
 use super::{palette, replace};
 use crate::error::{Error, Result};
 use crate::score::Scores;
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
 use std::path::Path;
 
 fn check(path: &Path, what: &str, extensions: &[&str]) -> Result<()> {
@@ -51,20 +50,16 @@ pub fn write_rnx(path: &Path, scores: &Scores, title: &str, caption: &str) -> Re
     let area_under = scores.get("rnx_area").map_or(f64::NAN, |estimate| estimate.value);
     let caption = format!("{caption} · area {area_under:.3}, small neighbourhoods counting most");
     chart::write(path, (1000, 640), |area| {
-        heading(area, title, &caption)?;
+        chart::title_and_caption(area, title, &caption)?;
         let most = scores.rnx.len().max(2) as f64;
         let low = scores.rnx.iter().copied().fold(0.0, f64::min);
-        let mut chart = ChartBuilder::on(area)
-            .margin_top(64)
-            .margin_bottom(40)
-            .margin_left(14)
-            .margin_right(28)
-            .x_label_area_size(58)
-            .y_label_area_size(74)
-            .build_cartesian_2d((1.0..most).log_scale(), 1.05 * low..1.0)?;
-        mesh(&mut chart, "neighbours K", "R_NX(K): neighbours kept beyond chance")?;
+        let mut chart = chart::with_axes(area).build_cartesian_2d((1.0..most).log_scale(), 1.05 * low..1.0)?;
+        chart::axes(&mut chart, "neighbours K", "R_NX(K): neighbours kept beyond chance")?;
         let line = RGBColor(0x1f, 0x6f, 0xb4).stroke_width(3);
-        chart.draw_series(LineSeries::new((1..).zip(&scores.rnx).map(|(k, &rnx)| (f64::from(k), rnx)), line))?;
+        // No more places than there are pixels across.
+        let step = |k: u32| (700.0 * f64::from(k).ln() / most.ln()) as u32;
+        let shown = (1..).zip(&scores.rnx).filter(|&(k, _)| k < 3 || step(k) > step(k - 1));
+        chart.draw_series(LineSeries::new(shown.map(|(k, &rnx)| (f64::from(k), rnx)), line))?;
         Ok(())
     })
 }
@@ -84,18 +79,11 @@ pub fn write_coranking(path: &Path, scores: &Scores, title: &str, caption: &str)
         });
     }
     chart::write(path, (900, 940), |area| {
-        heading(area, title, &format!("{caption} · pairs on the diagonal keep their rank"))?;
+        chart::title_and_caption(area, title, &format!("{caption} · pairs on the diagonal keep their rank"))?;
         let (side, ranks) = (counts.nrows(), (scores.rnx.len() + 1) as f64);
-        let mut chart = ChartBuilder::on(area)
-            .margin_top(64)
-            .margin_bottom(40)
-            .margin_left(14)
-            .margin_right(28)
-            .x_label_area_size(58)
-            .y_label_area_size(74)
-            // The nearest in the corner above.
-            .build_cartesian_2d(0.0..ranks, ranks..0.0)?;
-        mesh(&mut chart, "rank in the map", "rank in the data")?;
+        // The nearest in the corner above.
+        let mut chart = chart::with_axes(area).build_cartesian_2d(0.0..ranks, ranks..0.0)?;
+        chart::axes(&mut chart, "rank in the map", "rank in the data")?;
         let most = (counts.iter().copied().max().unwrap_or(1) as f64).ln_1p();
         let width = ranks / side as f64;
         let cells = counts.indexed_iter().filter(|&(_, &count)| count > 0).map(|((row, column), &count)| {
@@ -106,36 +94,4 @@ pub fn write_coranking(path: &Path, scores: &Scores, title: &str, caption: &str)
         chart.draw_series(cells)?;
         Ok(())
     })
-}
-
-type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
-
-fn heading(area: &Area, title: &str, caption: &str) -> Drawn {
-    let (_, height) = area.dim_in_pixel();
-    area.draw(&Text::new(title, (26, 20), (FONT, 26, FontStyle::Bold).into_font().color(&INK)))?;
-    let style = (FONT, 15).into_font().color(&FAINT_INK).pos(Pos::new(HPos::Left, VPos::Bottom));
-    area.draw(&Text::new(caption, (26, height as i32 - 14), style))?;
-    Ok(())
-}
-
-fn mesh<'a, X, Y>(chart: &mut ChartContext<'a, BitMapBackend<'a>, Cartesian2d<X, Y>>, x: &str, y: &str) -> Drawn
-where
-    X: Ranged<ValueType = f64> + plotters::coord::ranged1d::ValueFormatter<f64>,
-    Y: Ranged<ValueType = f64> + plotters::coord::ranged1d::ValueFormatter<f64>,
-{
-    // Rounded: steps are sums, and 0.30000000000000004 is one.
-    let tick = |value: &f64| format!("{}", (value * 1e6).round() / 1e6);
-    chart
-        .configure_mesh()
-        .x_desc(x)
-        .y_desc(y)
-        .axis_desc_style((FONT, 17).into_font().color(&INK))
-        .label_style((FONT, 15).into_font().color(&FAINT_INK))
-        .axis_style(FAINT_INK)
-        .bold_line_style(GRID)
-        .light_line_style(TRANSPARENT)
-        .x_label_formatter(&tick)
-        .y_label_formatter(&tick)
-        .draw()?;
-    Ok(())
 }

@@ -1,6 +1,6 @@
 //! Shepard's diagram as a picture and as a table.
 
-use super::chart::{self, Area, Drawn, FAINT_INK, GRID, INK, text};
+use super::chart::{self, Area, Drawn, INK};
 use super::{palette, replace};
 use crate::error::{Error, Result};
 use crate::score::Shepard;
@@ -54,26 +54,8 @@ fn draw(area: &Area, shepard: &Shepard, title: &str, caption: &str, same_units: 
     let greatest = |values: &[f32]| f64::from(values.iter().copied().fold(0.0, f32::max)).max(f64::MIN_POSITIVE);
     let (most_delta, most_d) = (greatest(&shepard.delta), greatest(&shepard.d));
     chart::title_and_caption(area, title, caption)?;
-    let mut chart = ChartBuilder::on(area)
-        .margin_top(64)
-        .margin_bottom(40)
-        .margin_left(14)
-        .margin_right(28)
-        .x_label_area_size(58)
-        .y_label_area_size(74)
-        .build_cartesian_2d(0.0..1.03 * most_delta, 0.0..1.03 * most_d)?;
-    chart
-        .configure_mesh()
-        .x_desc("distance in the input")
-        .y_desc("distance in the map")
-        .axis_desc_style(text(17, &INK))
-        .label_style(text(15, &FAINT_INK))
-        .axis_style(FAINT_INK)
-        .bold_line_style(GRID)
-        .light_line_style(TRANSPARENT)
-        .x_label_formatter(&tick)
-        .y_label_formatter(&tick)
-        .draw()?;
+    let mut chart = chart::with_axes(area).build_cartesian_2d(0.0..1.03 * most_delta, 0.0..1.03 * most_d)?;
+    chart::axes(&mut chart, "distance in the input", "distance in the map")?;
 
     let (across, up) = CELLS;
     let mut counts = vec![0_u32; across * up];
@@ -113,10 +95,4 @@ fn draw(area: &Area, shepard: &Shepard, title: &str, caption: &str, same_units: 
         }
     }
     chart::legend(&mut chart)
-}
-
-/// A number at a tick: no more digits than it has.
-fn tick(value: &f64) -> String {
-    // Rounded first: steps are sums, and 0.30000000000000004 is one.
-    format!("{}", (value * 1e6).round() / 1e6)
 }
