@@ -198,7 +198,8 @@ pub fn run(arguments: &Embed) -> Result<End> {
             None
         }
     });
-    let scores = arguments.score.then(|| {
+    // Whoever interrupts waits for the map alone.
+    let scores = (arguments.score && done.outcome.stop != Stop::Interrupted).then(|| {
         display.stage("scores");
         let k = 10.min((n - 1) / 2);
         let asked = score::Settings { ks: vec![k], points: None, seed: plan.seed };
