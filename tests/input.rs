@@ -1891,6 +1891,68 @@ mod columnar {
         writer.into_inner().unwrap()
     }
 
+    /// Points as columns of 8 bytes in one group of rows, and `kind`, the row's number modulo 3.
+    #[cfg(feature = "parquet")]
+    fn wide_parquet(points: &ndarray::Array2<f32>) -> Vec<u8> {
+        use parquet::data_type::{DoubleType, Int64Type};
+        use parquet::file::writer::SerializedFileWriter;
+        let columns: String = (0..points.ncols()).map(|c| format!("REQUIRED DOUBLE c{c};")).collect();
+        let schema = format!("message points {{ {columns} REQUIRED INT64 kind; }}");
+        let schema = std::sync::Arc::new(parquet::schema::parser::parse_message_type(&schema).unwrap());
+        let mut writer = SerializedFileWriter::new(Vec::new(), schema, Default::default()).unwrap();
+        let mut group = writer.next_row_group().unwrap();
+        for values in points.columns() {
+            let values: Vec<f64> = values.iter().map(|&value| value.into()).collect();
+            let mut column = group.next_column().unwrap().unwrap();
+            column.typed::<DoubleType>().write_batch(&values, None, None).unwrap();
+            column.close().unwrap();
+        }
+        let kinds: Vec<i64> = (0..points.nrows() as i64).map(|row| row % 3).collect();
+        let mut column = group.next_column().unwrap().unwrap();
+        column.typed::<Int64Type>().write_batch(&kinds, None, None).unwrap();
+        column.close().unwrap();
+        group.close().unwrap();
+        writer.into_inner().unwrap()
+    }
+
+    /// The same in batches of 300 rows.
+    #[cfg(feature = "arrow")]
+    fn wide_arrow(points: &ndarray::Array2<f32>) -> Vec<u8> {
+        use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
+        use std::sync::Arc;
+        let batches: Vec<RecordBatch> = (0..points.nrows())
+            .step_by(300)
+            .map(|first| {
+                let rows = first..(first + 300).min(points.nrows());
+                let column = |c: usize| -> ArrayRef {
+                    Arc::new(Float64Array::from_iter_values(rows.clone().map(|row| points[[row, c]].into())))
+                };
+                let mut columns: Vec<(String, ArrayRef)> =
+                    (0..points.ncols()).map(|c| (format!("c{c}"), column(c))).collect();
+                let kinds = Int64Array::from_iter_values(rows.clone().map(|row| row as i64 % 3));
+                columns.push(("kind".into(), Arc::new(kinds)));
+                RecordBatch::try_from_iter(columns).unwrap()
+            })
+            .collect();
+        let mut writer = arrow_ipc::writer::FileWriter::try_new(Vec::new(), &batches[0].schema()).unwrap();
+        batches.iter().for_each(|batch| writer.write(batch).unwrap());
+        writer.finish().unwrap();
+        writer.into_inner().unwrap()
+    }
+
+    /// Writes points.
+    pub type WriteWide = fn(&ndarray::Array2<f32>) -> Vec<u8>;
+
+    /// The kinds that this build reads, with writers of many columns.
+    pub fn wide_kinds() -> Vec<(&'static str, WriteWide)> {
+        vec![
+            #[cfg(feature = "parquet")]
+            ("wide.parquet", wide_parquet),
+            #[cfg(feature = "arrow")]
+            ("wide.arrow", wide_arrow),
+        ]
+    }
+
     /// Writes a table.
     pub type Write = fn(&Table) -> Vec<u8>;
 
@@ -1941,8 +2003,57 @@ fn named_columns_of_numbers_become_points() {
         says(&error, "--labels day: holds dates");
         let error = open(&Request { labels: Some("nothing"), ..Request::new(&path) }).err().unwrap().to_string();
         says(&error, "has no such column, and there is no such file");
-        let message = folder.refused_with(name, &bytes, |request| request.memory = Some(100));
-        assert!(message.contains("there is") || message.contains("memory"), "{message}");
+        let little = Request { memory: Some(100), ..Request::new(&path) };
+        match open(&little) {
+            // 24 values of 4 bytes, which are set aside while they are 8.
+            Ok(input) => assert!(matches!(input.points, Points::Dense(read) if read == *points), "{name}"),
+            Err(error) => says(&error.to_string(), "a batch of it unpacks to more than 100 bytes"),
+        }
+    }
+}
+
+/// What does not fit is set aside, and is the same points: in memory where they fit as they stay, else on the disk.
+#[cfg(any(feature = "parquet", feature = "arrow"))]
+#[test]
+fn named_columns_that_do_not_fit_are_set_aside() {
+    let folder = Folder::new();
+    let (n, m) = (3000, 20);
+    let points = scattered(n, m) + 3.0;
+    let want = principal_components(points.view(), 4).unwrap();
+    for (name, write) in columnar::wide_kinds() {
+        let path = folder.file(name, write(&points));
+        let with = |memory: u64| Request { memory: Some(memory), labels: Some("kind"), ..Request::new(&path) };
+        let held = open(&with(1 << 30)).unwrap();
+        let aside = open(&with(300_000)).unwrap();
+        for (input, what) in [(&held, "held"), (&aside, "set aside")] {
+            assert!(matches!(&input.points, Points::Dense(read) if read == points), "{name}, {what}");
+            assert!(input.notes.is_empty(), "{:?}", input.notes);
+            assert_eq!(classes(&input.labels).1, (0..n as u32).map(|i| i % 3).collect::<Vec<_>>(), "{name}, {what}");
+        }
+        let stored = open(&with(100_000)).unwrap();
+        assert!(matches!(stored.points, Points::Stored(_)), "{name}");
+        assert_eq!(stored.points.dim(), (n, m));
+        assert_eq!(classes(&stored.labels), classes(&held.labels));
+        says(&stored.notes[0], "does not fit in memory: until the end 480 kB of it lie in a temporary file in ");
+        // To the last bit: the same sums in the same order.
+        let got = components_of(&stored.points, 4).unwrap();
+        assert_eq!((got.mean, got.scores), (want.mean.clone(), want.scores.clone()), "{name}");
+        says(&folder.message(read(&with(100_000)).unwrap_err(), name), "take 240 kB without principal components");
+        // A part of it fits, by way of the disk.
+        let some = open(&Request { subsample: Some(500), ..with(100_000) }).unwrap();
+        let rows: Vec<usize> = some.rows.unwrap().iter().map(|&row| row as usize).collect();
+        let Points::Dense(dense) = some.points else { panic!("not dense") };
+        assert_eq!(dense, points.select(ndarray::Axis(0), &rows), "{name}");
+        let error = open(&Request { log1p: true, ..with(100_000) }).err().unwrap();
+        says(&folder.message(error, name), "rows on a disk are not treated");
+        let mut spoilt = points.clone();
+        spoilt[[1500, 7]] = f32::NAN;
+        let path = folder.file(name, write(&spoilt));
+        let error = open(&Request { memory: Some(100_000), ..Request::new(&path) }).err().unwrap();
+        says(&folder.message(error, name), &format!("{name}: row 1500, column c7 is NaN"));
+        folder.file(name, write(&Array2::ones((n, m))));
+        let error = open(&with(100_000)).err().unwrap();
+        says(&folder.message(error, name), &format!("{name}: all rows are equal"));
     }
 }
 
@@ -2001,7 +2112,7 @@ fn named_columns_that_are_broken_are_refused() {
         let mut bomb = columnar::arrow(&columnar::table(), true);
         let at = bomb.windows(8).position(|window| window == 48u64.to_le_bytes()).expect("the claim of a column");
         bomb[at..at + 8].copy_from_slice(&(1u64 << 50).to_le_bytes());
-        says(&folder.refused("bomb.arrow", bomb), "bomb.arrow: unpacks to more than 17.2 GB");
+        says(&folder.refused("bomb.arrow", bomb), "bomb.arrow: a batch of it unpacks to more than 17.2 GB");
     }
     // Every byte turned over, one at a time: anything but a panic, or memory that is not there.
     let mut tried = 0;

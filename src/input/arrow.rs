@@ -4,12 +4,12 @@ use super::named::{Batch, Gather, Kind, Numbers, Roles, guarded};
 use super::source::Source;
 use super::{Parsed, Request, Sniff};
 use crate::error::{Error, Result, size};
+use arrow_array::Array;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
     UInt32Type, UInt64Type,
 };
-use arrow_array::{Array, RecordBatch};
 use arrow_ipc::reader::{FileReader, read_footer_length};
 use arrow_ipc::{Block, MessageHeader};
 use arrow_schema::DataType;
@@ -29,9 +29,9 @@ pub(super) fn read(mut source: Source, request: &Request) -> Result<Parsed> {
     let name = source.name.clone();
     let (len, limit) = (source.len, source.limit);
     guarded(&name, || {
-        check_claims(&name, source.seekable()?, len, limit)?;
+        let of = check_claims(&name, source.seekable()?, len, limit)?;
         let file = File::open(&name).map_err(|error| Error::request(&name, error, "check the path"))?;
-        decode(&name, file, limit, request)
+        decode(&name, file, limit, of, request)
     })
 }
 
@@ -40,8 +40,8 @@ fn broken(name: &str, what: impl std::fmt::Display) -> Error {
     Error::request(name, cause, "the file is damaged or was cut short; write it again")
 }
 
-/// The decoder allocates what blocks and packed buffers claim to hold: that is looked at first.
-fn check_claims(name: &str, file: &mut dyn super::source::Bytes, len: u64, limit: u64) -> Result<()> {
+/// The decoder allocates what blocks and packed buffers claim to hold: that is looked at first. The rows of all batches.
+fn check_claims(name: &str, file: &mut dyn super::source::Bytes, len: u64, limit: u64) -> Result<usize> {
     let fail = |error: std::io::Error| broken(name, error);
     if len < 20 {
         return Err(broken(name, "it is too short"));
@@ -59,12 +59,18 @@ fn check_claims(name: &str, file: &mut dyn super::source::Bytes, len: u64, limit
     let footer = arrow_ipc::root_as_footer(&bytes).map_err(|error| broken(name, error))?;
     let batches = footer.recordBatches().into_iter().flatten().map(|block| (block, false));
     let dictionaries = footer.dictionaries().into_iter().flatten().map(|block| (block, true));
+    let mut rows = 0usize;
     for (block, is_dictionary) in batches.chain(dictionaries) {
-        check_block(name, file, len, limit, block, is_dictionary)?;
+        let more = check_block(name, file, len, limit, block, is_dictionary)?;
+        rows = usize::try_from(more)
+            .ok()
+            .and_then(|more| rows.checked_add(more))
+            .ok_or_else(|| broken(name, "its batches claim no number of rows"))?;
     }
-    Ok(())
+    Ok(rows)
 }
 
+/// How many rows a block of points holds; none for words of a dictionary.
 fn check_block(
     name: &str,
     file: &mut dyn super::source::Bytes,
@@ -72,7 +78,7 @@ fn check_block(
     limit: u64,
     block: &Block,
     is_dictionary: bool,
-) -> Result<()> {
+) -> Result<i64> {
     let fail = |error: std::io::Error| broken(name, error);
     let [offset, header, body] =
         [block.offset(), block.metaDataLength().into(), block.bodyLength()].map(|x: i64| u64::try_from(x).ok());
@@ -97,8 +103,9 @@ fn check_block(
         _ => None,
     };
     let Some(batch) = batch else { return Err(broken(name, "a block of it is of another kind than its footer says")) };
+    let rows = if is_dictionary { 0 } else { batch.length() };
     if batch.compression().is_none() {
-        return Ok(());
+        return if body <= limit { Ok(rows) } else { Err(too_large(name, limit)) };
     }
     let mut unpacked = 0u64;
     for buffer in batch.buffers().into_iter().flatten() {
@@ -117,37 +124,26 @@ fn check_block(
         // −1 says that it is not packed.
         unpacked = unpacked.saturating_add(u64::try_from(i64::from_le_bytes(claim)).unwrap_or(there));
     }
-    if unpacked > limit {
-        let cause = format!("unpacks to more than {}, which there is no memory for", size(limit));
-        return Err(Error::request(name, cause, "write it in smaller batches, or give --host-memory if there is more"));
-    }
-    Ok(())
+    if unpacked <= limit { Ok(rows) } else { Err(too_large(name, limit)) }
 }
 
-fn decode(name: &str, file: File, limit: u64, request: &Request) -> Result<Parsed> {
+fn too_large(name: &str, limit: u64) -> Error {
+    let cause = format!("a batch of it unpacks to more than {}, which there is no memory for", size(limit));
+    Error::request(name, cause, "write it in smaller batches, or give --host-memory if there is more")
+}
+
+fn decode(name: &str, file: File, limit: u64, of: usize, request: &Request) -> Result<Parsed> {
     let broken = |error: arrow_schema::ArrowError| broken(name, error);
     let reader = FileReader::try_new(BufReader::new(file), None).map_err(broken)?;
     let schema = reader.schema();
     let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
     let kinds: Vec<Kind> = schema.fields().iter().map(|field| kind(field.data_type())).collect();
     let roles = Roles::new(request, name, &names, &kinds)?;
-    // Batches before their rows are counted: a subsample is drawn from all.
-    let mut batches = Vec::new();
-    let mut held = 0;
-    for batch in reader {
-        let batch = batch.map_err(broken)?;
-        held += batch.get_array_memory_size() as u64;
-        if held > limit {
-            let cause = format!("its columns take more than {}, all that there is", size(limit));
-            return Err(Error::request(name, cause, "write it as Parquet, or give --host-memory if there is more"));
-        }
-        batches.push(batch);
-    }
-    let of = batches.iter().map(RecordBatch::num_rows).sum();
     let mut gather = Gather::new(request, name, limit, of)?;
     let value_names: Vec<&str> = roles.values.iter().map(|&column| names[column].as_str()).collect();
     let mut first = 0;
-    for batch in batches {
+    for batch in reader {
+        let batch = batch.map_err(broken)?;
         let numbers = roles.values.iter().map(|&column| {
             self::numbers(batch.column(column).as_ref()).map_err(|(row, cause)| {
                 let cause = format!("row {}, column {}, {cause}", first + row, super::pick::shown(&names[column]));

@@ -28,6 +28,8 @@ mod parquet;
 mod arrow;
 #[cfg(any(feature = "parquet", feature = "arrow"))]
 mod named;
+#[cfg(any(feature = "parquet", feature = "arrow"))]
+mod aside;
 mod sparse;
 mod stored;
 mod pictures;

@@ -1,12 +1,16 @@
 //! What Parquet and Arrow share: columns with names and types, of which those of numbers become points.
 
+use super::aside::{Aside, Put};
 use super::pick::{Found, axes, chosen, drawn, find, known, shown};
 use super::settle::{InMemory, settle};
 use super::{Parsed, Request, check_files, check_shape, treatment};
 use crate::data::Points;
-use crate::error::{Error, Result, size};
+use crate::error::{Error, Result};
 use ndarray::Array2;
 use std::path::Path;
+
+/// What a value takes until it is settled: as it was read, and as it stays.
+const BYTES_HELD: u128 = 8 + 4;
 
 /// What a column's type makes of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -170,10 +174,17 @@ pub(super) struct Gather<'a> {
     read: usize,
     /// Those of `drawn` that lie behind.
     passed: usize,
-    values: Vec<f64>,
+    values: Values,
     labels: Vec<String>,
     ids: Vec<String>,
     carried: Vec<Vec<String>>,
+}
+
+/// Numbers, row by row.
+enum Values {
+    Held(Vec<f64>),
+    /// On a disk, where memory is too small for them and their matrix.
+    Aside(Put),
 }
 
 /// Some of the rows, column by column.
@@ -204,11 +215,16 @@ impl<'a> Gather<'a> {
             of,
             read: 0,
             passed: 0,
-            values: Vec::new(),
+            values: Values::Held(Vec::new()),
             labels: Vec::new(),
             ids: Vec::new(),
             carried: Vec::new(),
         })
+    }
+
+    /// Rows that are kept of those to come.
+    fn n(&self) -> usize {
+        self.drawn.as_ref().map_or(self.of, Vec::len)
     }
 
     /// Takes in the next rows. `names` are those of the value columns.
@@ -227,6 +243,9 @@ impl<'a> Gather<'a> {
             })
             .collect();
         if self.columns.is_empty() {
+            if (self.n() * columns.len()) as u128 * BYTES_HELD > u128::from(self.limit) {
+                self.values = Values::Aside(Put::new()?);
+            }
             self.columns = columns;
         } else if self.columns != columns {
             let cause = format!("the lists from row {} on have other lengths than those before", self.read);
@@ -244,16 +263,13 @@ impl<'a> Gather<'a> {
                 rows
             }
         };
-        let needed = 8 * (self.values.len() + rows.len() * self.columns.len()) as u64;
-        if needed > self.limit {
-            let cause = format!("its values take more than {}, all that there is", size(self.limit));
-            let remedy = "take fewer by --subsample or --columns, or give --host-memory if there is more";
-            return Err(Error::request(self.name, cause, remedy));
-        }
-        self.values.reserve(rows.len() * self.columns.len());
         for &row in &rows {
             for (numbers, &width) in batch.numbers.iter().zip(&widths) {
-                self.values.extend_from_slice(&numbers.values[row * width..(row + 1) * width]);
+                let values = &numbers.values[row * width..(row + 1) * width];
+                match &mut self.values {
+                    Values::Held(held) => held.extend_from_slice(values),
+                    Values::Aside(put) => put.put(values)?,
+                }
             }
         }
         let texts = [("label", batch.labels, &mut self.labels), ("name", batch.ids, &mut self.ids)];
@@ -280,7 +296,7 @@ impl<'a> Gather<'a> {
     /// The points.
     pub fn settle(self, roles: Roles, names: &[String]) -> Result<Parsed> {
         let m = self.columns.len();
-        let n = self.drawn.as_ref().map_or(self.of, Vec::len);
+        let n = self.n();
         if self.read != self.of {
             let cause = format!("is truncated: {} of its {} rows are there", self.read, self.of);
             return Err(Error::request(self.name, cause, "write it again"));
@@ -291,12 +307,21 @@ impl<'a> Gather<'a> {
             let row = self.drawn.as_ref().map_or(index / m, |rows| rows[index / m] as usize);
             format!("row {row}, {}", self.columns[index % m])
         };
-        let mut cells = InMemory { values: &self.values, columns: m, column, place };
-        let settled = settle(&mut cells, self.name, treatment(self.request))?;
-        let points = Array2::from_shape_vec((n, m), settled.points).expect("settled values are rows × columns");
+        let treatment = treatment(self.request);
+        let (points, told) = match self.values {
+            Values::Held(values) => {
+                let settled =
+                    settle(&mut InMemory { values: &values, columns: m, column, place }, self.name, treatment)?;
+                let points = Array2::from_shape_vec((n, m), settled.points).expect("settled values are rows × columns");
+                (Points::Dense(points), settled.notes)
+            }
+            Values::Aside(put) => {
+                Aside { file: put.done()?, shape: (n, m), column, place }.settle(self.name, treatment, self.limit)?
+            }
+        };
         let mut notes = roles.notes;
-        notes.extend(settled.notes);
-        let mut parsed = Parsed::new(Points::Dense(points), self.of, self.drawn.clone(), notes);
+        notes.extend(told);
+        let mut parsed = Parsed::new(points, self.of, self.drawn.clone(), notes);
         parsed.labels = roles.label.map(|_| self.labels);
         parsed.ids = roles.id.map(|_| self.ids);
         parsed.carried = roles.carried.iter().map(|&column| names[column].clone()).zip(self.carried).collect();

@@ -17,8 +17,10 @@ use std::fs::File;
 
 const MAGIC: &[u8] = b"PAR1";
 
-/// Rows that are decoded at a time.
-const RECORDS: usize = 1 << 16;
+/// Rows that are decoded at a time, at least and at most: as many as make about [`AT_ONCE`] numbers.
+const FEW_ROWS: usize = 1 << 10;
+const MANY_ROWS: usize = 1 << 16;
+const AT_ONCE: usize = 1 << 22;
 
 pub(super) fn sniff(head: &[u8]) -> Sniff {
     if head.starts_with(MAGIC) { Sniff::Certain } else { Sniff::Excluded }
@@ -49,36 +51,46 @@ fn decode(name: &str, file: File, limit: u64, request: &Request) -> Result<Parse
         .ok_or_else(|| Error::request(name, "its row groups claim no number of rows", "write it again"))?;
     let mut gather = Gather::new(request, name, limit, of)?;
     let value_names: Vec<&str> = roles.values.iter().map(|&column| names[column].as_str()).collect();
+    let cut_short = || Error::request(name, "is truncated: a column ends before its rows do", "write it again");
+    let mut widths: Vec<Option<usize>> = vec![None; roles.values.len()];
     let mut first = 0;
     for (group, &rows) in groups.iter().enumerate() {
         let group = reader.get_row_group(group).map_err(broken)?;
-        let rows = rows as usize;
-        let numbers = roles.values.iter().map(|&column| {
-            let place = |row: usize, cause: &str| {
-                let cause = format!("row {}, column {}, {cause}", first + row, super::pick::shown(&names[column]));
-                Error::request(name, cause, "lists must have as many numbers in every row")
+        // All columns side by side, as many rows of each as make some millions of numbers: a group may be larger than memory.
+        let columns = roles.values.iter().zip(&widths);
+        let columns = columns.map(|(&column, &width)| numbers(group.as_ref(), column, &leaves[column], width, limit));
+        let mut columns = columns.collect::<std::result::Result<Vec<_>, _>>().map_err(broken)?;
+        let reader_of = |column: usize| texts(group.as_ref(), column, &leaves[column]).map_err(broken);
+        let (mut label, mut id) = (roles.label.map(reader_of).transpose()?, roles.id.map(reader_of).transpose()?);
+        let mut carried = roles.carried.iter().map(|&column| reader_of(column)).collect::<Result<Vec<_>>>()?;
+        let end = first + rows as usize;
+        while first < end {
+            let known: Option<usize> = widths.iter().copied().sum();
+            let rows = known.map_or(FEW_ROWS, |m| (AT_ONCE / m.max(1)).clamp(FEW_ROWS, MANY_ROWS)).min(end - first);
+            let numbers = columns.iter_mut().zip(&roles.values).map(|(take, &column)| {
+                let taken = take(rows).map_err(|fault| match fault {
+                    Fault::Parquet(error) => broken(error),
+                    Fault::Row(row, cause) => {
+                        let cause =
+                            format!("row {}, column {}, {cause}", first + row, super::pick::shown(&names[column]));
+                        Error::request(name, cause, "lists must have as many numbers in every row")
+                    }
+                })?;
+                let whole = taken.values.len() == rows * taken.width.unwrap_or(1);
+                if whole { Ok(taken) } else { Err(cut_short()) }
+            });
+            let numbers = numbers.collect::<Result<Vec<Numbers>>>()?;
+            widths = numbers.iter().map(|numbers| numbers.width).collect();
+            let text = |take: &mut Take<Vec<Option<String>>>| match take(rows) {
+                Ok(texts) if texts.len() == rows => Ok(texts),
+                Ok(_) | Err(Fault::Row(..)) => Err(cut_short()),
+                Err(Fault::Parquet(error)) => Err(broken(error)),
             };
-            self::numbers(group.as_ref(), column, &leaves[column], rows, limit).map_err(|fault| match fault {
-                Fault::Parquet(error) => broken(error),
-                Fault::Row(row, cause) => place(row, &cause),
-            })
-        });
-        let numbers = numbers.collect::<Result<Vec<Numbers>>>()?;
-        if numbers.iter().any(|numbers| numbers.values.len() != rows * numbers.width.unwrap_or(1)) {
-            return Err(Error::request(name, "is truncated: a column ends before its rows do", "write it again"));
+            let (labels, ids) = (label.as_mut().map(text).transpose()?, id.as_mut().map(text).transpose()?);
+            let carried = carried.iter_mut().map(text).collect::<Result<_>>()?;
+            gather.push(&value_names, Batch { rows, numbers, labels, ids, carried })?;
+            first += rows;
         }
-        let texts = |column: Option<usize>| match column {
-            None => Ok(None),
-            Some(column) => texts(group.as_ref(), column, &leaves[column], rows).map(Some).map_err(broken),
-        };
-        let (labels, ids) = (texts(roles.label)?, texts(roles.id)?);
-        let carried: Vec<_> =
-            roles.carried.iter().filter_map(|&column| texts(Some(column)).transpose()).collect::<Result<_>>()?;
-        if [&labels, &ids].into_iter().flatten().chain(&carried).any(|texts| texts.len() != rows) {
-            return Err(Error::request(name, "is truncated: a column ends before its rows do", "write it again"));
-        }
-        gather.push(&value_names, Batch { rows, numbers, labels, ids, carried })?;
-        first += rows;
     }
     gather.settle(roles, &names)
 }
@@ -133,14 +145,17 @@ impl From<ParquetError> for Fault {
     }
 }
 
-/// All numbers of a column in a row group.
+/// Gives so many rows more of a column in a row group, or all that are left if they are fewer.
+type Take<R> = Box<dyn FnMut(usize) -> std::result::Result<R, Fault>>;
+
+/// The numbers of a column in a row group; `width` is how many there are to a row, where groups before told.
 fn numbers(
     group: &dyn RowGroupReader,
     column: usize,
     leaf: &ColumnDescriptor,
-    rows: usize,
+    width: Option<usize>,
     limit: u64,
-) -> std::result::Result<Numbers, Fault> {
+) -> std::result::Result<Take<Numbers>, ParquetError> {
     let unsigned = matches!(leaf.logical_type_ref(), Some(LogicalType::Integer(int)) if !int.is_signed)
         || matches!(
             leaf.converted_type(),
@@ -151,47 +166,63 @@ fn numbers(
         _ if leaf.converted_type() == ConvertedType::DECIMAL => 10f64.powi(-leaf.type_scale()),
         _ => 1.0,
     };
-    let each = Each { leaf, rows, limit };
-    match group.get_column_reader(column)? {
+    let list = leaf.max_rep_level() == 1;
+    let width = if list { width } else { Some(1) };
+    let each = Each { most_defined: leaf.max_def_level(), list, width, limit };
+    Ok(match group.get_column_reader(column)? {
         ColumnReader::BoolColumnReader(reader) => each.read(reader, |&x| f64::from(u8::from(x))),
         ColumnReader::Int32ColumnReader(reader) if unsigned => each.read(reader, |&x| f64::from(x as u32)),
-        ColumnReader::Int32ColumnReader(reader) => each.read(reader, |&x| f64::from(x) * scale),
+        ColumnReader::Int32ColumnReader(reader) => each.read(reader, move |&x| f64::from(x) * scale),
         ColumnReader::Int64ColumnReader(reader) if unsigned => each.read(reader, |&x| x as u64 as f64),
-        ColumnReader::Int64ColumnReader(reader) => each.read(reader, |&x| x as f64 * scale),
+        ColumnReader::Int64ColumnReader(reader) => each.read(reader, move |&x| x as f64 * scale),
         ColumnReader::FloatColumnReader(reader) => each.read(reader, |&x| f64::from(x)),
         ColumnReader::DoubleColumnReader(reader) => each.read(reader, |&x| x),
         ColumnReader::FixedLenByteArrayColumnReader(reader) => each.read(reader, |bytes| {
             bytes.data().first_chunk::<2>().map_or(f64::NAN, |bytes| f16::from_le_bytes(*bytes).to_f64())
         }),
-        _ => Err(Fault::Row(0, "holds no numbers".into())),
-    }
+        _ => return Err(ParquetError::General("a column of this type holds no numbers".into())),
+    })
 }
 
 /// How the numbers of one column are read.
-struct Each<'a> {
-    leaf: &'a ColumnDescriptor,
-    rows: usize,
+struct Each {
+    most_defined: i16,
+    list: bool,
+    width: Option<usize>,
     limit: u64,
 }
 
-impl Each<'_> {
+impl Each {
     fn read<T: DataType>(
-        &self,
+        mut self,
         mut reader: ColumnReaderImpl<T>,
-        wide: impl Fn(&T::T) -> f64,
+        wide: impl Fn(&T::T) -> f64 + 'static,
+    ) -> Take<Numbers> {
+        Box::new(move |rows| {
+            let numbers = self.take(&mut reader, &wide, rows)?;
+            self.width = numbers.width;
+            Ok(numbers)
+        })
+    }
+
+    fn take<T: DataType>(
+        &self,
+        reader: &mut ColumnReaderImpl<T>,
+        wide: &impl Fn(&T::T) -> f64,
+        wanted: usize,
     ) -> std::result::Result<Numbers, Fault> {
-        let (most_defined, list) = (self.leaf.max_def_level(), self.leaf.max_rep_level() == 1);
-        let mut numbers = Numbers { values: Vec::new(), width: if list { None } else { Some(1) } };
+        let Each { most_defined, list, width, limit } = *self;
+        let mut numbers = Numbers { values: Vec::new(), width };
         let (mut defined, mut repeated, mut values) = (Vec::new(), Vec::new(), Vec::new());
         let mut rows = 0;
         // Rows that are missing before any list told how long it is.
         let mut missing = 0;
-        while rows < self.rows {
+        while rows < wanted {
             defined.clear();
             repeated.clear();
             values.clear();
             let (records, read, levels) = reader.read_records(
-                RECORDS.min(self.rows - rows),
+                wanted - rows,
                 (most_defined > 0).then_some(&mut defined),
                 list.then_some(&mut repeated),
                 &mut values,
@@ -199,10 +230,10 @@ impl Each<'_> {
             if records == 0 {
                 break;
             }
-            if 8 * (numbers.values.len() + levels) as u64 > self.limit {
+            if 8 * (numbers.values.len() + levels) as u64 > limit {
                 return Err(Fault::Row(rows, "goes beyond the memory that there is".into()));
             }
-            let mut next = values[..read].iter().map(&wide);
+            let mut next = values[..read].iter().map(wide);
             let is_there = |at: usize| most_defined == 0 || defined.get(at) == Some(&most_defined);
             let mut at = 0;
             while at < levels {
@@ -235,56 +266,56 @@ impl Each<'_> {
             }
         }
         if missing > 0 {
-            return Err(Fault::Row(0, "has no list at all in a group of rows".into()));
+            return Err(Fault::Row(0, format!("has no list in {missing} rows, before any that has one")));
         }
         Ok(numbers)
     }
 }
 
-/// All texts of a column in a row group.
+/// The texts of a column in a row group.
 fn texts(
     group: &dyn RowGroupReader,
     column: usize,
     leaf: &ColumnDescriptor,
-    rows: usize,
-) -> std::result::Result<Vec<Option<String>>, ParquetError> {
+) -> std::result::Result<Take<Vec<Option<String>>>, ParquetError> {
     fn all<T: DataType>(
         mut reader: ColumnReaderImpl<T>,
-        leaf: &ColumnDescriptor,
-        rows: usize,
-        shown: impl Fn(&T::T) -> String,
-    ) -> std::result::Result<Vec<Option<String>>, ParquetError> {
-        let mut texts = Vec::new();
-        let (mut defined, mut values) = (Vec::new(), Vec::new());
-        while texts.len() < rows {
-            defined.clear();
-            values.clear();
-            let definitions = (leaf.max_def_level() > 0).then_some(&mut defined);
-            let (records, _, _) =
-                reader.read_records(RECORDS.min(rows - texts.len()), definitions, None, &mut values)?;
-            if records == 0 {
-                break;
+        most_defined: i16,
+        shown: impl Fn(&T::T) -> String + 'static,
+    ) -> Take<Vec<Option<String>>> {
+        Box::new(move |rows| {
+            let mut texts = Vec::new();
+            let (mut defined, mut values) = (Vec::new(), Vec::new());
+            while texts.len() < rows {
+                defined.clear();
+                values.clear();
+                let definitions = (most_defined > 0).then_some(&mut defined);
+                let (records, _, _) = reader.read_records(rows - texts.len(), definitions, None, &mut values)?;
+                if records == 0 {
+                    break;
+                }
+                let mut next = values.iter();
+                for at in 0..records {
+                    let is_there = most_defined == 0 || defined.get(at) == Some(&most_defined);
+                    texts.push(if is_there { next.next().map(&shown) } else { None });
+                }
             }
-            let mut next = values.iter();
-            for at in 0..records {
-                let is_there = leaf.max_def_level() == 0 || defined.get(at) == Some(&leaf.max_def_level());
-                texts.push(if is_there { next.next().map(&shown) } else { None });
-            }
-        }
-        Ok(texts)
+            Ok(texts)
+        })
     }
     if leaf.max_rep_level() > 0 {
         return Err(ParquetError::General("a list is neither label nor text".into()));
     }
-    match group.get_column_reader(column)? {
-        ColumnReader::BoolColumnReader(reader) => all(reader, leaf, rows, |x| x.to_string()),
-        ColumnReader::Int32ColumnReader(reader) => all(reader, leaf, rows, |x| x.to_string()),
-        ColumnReader::Int64ColumnReader(reader) => all(reader, leaf, rows, |x| x.to_string()),
-        ColumnReader::FloatColumnReader(reader) => all(reader, leaf, rows, |x| x.to_string()),
-        ColumnReader::DoubleColumnReader(reader) => all(reader, leaf, rows, |x| x.to_string()),
+    let most_defined = leaf.max_def_level();
+    Ok(match group.get_column_reader(column)? {
+        ColumnReader::BoolColumnReader(reader) => all(reader, most_defined, |x| x.to_string()),
+        ColumnReader::Int32ColumnReader(reader) => all(reader, most_defined, |x| x.to_string()),
+        ColumnReader::Int64ColumnReader(reader) => all(reader, most_defined, |x| x.to_string()),
+        ColumnReader::FloatColumnReader(reader) => all(reader, most_defined, |x| x.to_string()),
+        ColumnReader::DoubleColumnReader(reader) => all(reader, most_defined, |x| x.to_string()),
         ColumnReader::ByteArrayColumnReader(reader) => {
-            all(reader, leaf, rows, |x| String::from_utf8_lossy(x.data()).into_owned())
+            all(reader, most_defined, |x| String::from_utf8_lossy(x.data()).into_owned())
         }
-        _ => Err(ParquetError::General("a column of this type is no label".into())),
-    }
+        _ => return Err(ParquetError::General("a column of this type is no label".into())),
+    })
 }

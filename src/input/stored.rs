@@ -22,7 +22,12 @@ impl<T, D, const SIZE: usize> Array<T, D, SIZE> {
     /// `shape` values of the file at `path` from `offset` on.
     pub fn open(path: String, offset: u64, shape: (usize, usize), decode: D, survey: Survey<T>) -> Result<Self> {
         let file = File::open(&path).map_err(|error| failed(&path, &error))?;
-        Ok(Array { path, file: Mutex::new(file), offset, shape, decode, survey })
+        Ok(Array::of(path, file, offset, shape, decode, survey))
+    }
+
+    /// The same of a file that is open; `path` is what messages call it.
+    pub fn of(path: String, file: File, offset: u64, shape: (usize, usize), decode: D, survey: Survey<T>) -> Self {
+        Array { path, file: Mutex::new(file), offset, shape, decode, survey }
     }
 }
 
