@@ -16,6 +16,7 @@ pub fn read(folder: &Path, bytes: &[u8]) {
     let columns = ["0..1".to_string()];
     for request in [
         plain,
+        Request { memory: Some(1 << 6), ..plain },
         Request { missing: Missing::Mean, log1p: true, ..plain },
         Request { missing: Missing::Drop, normalize: Some(Normalize::Sum), standardize: true, ..plain },
         Request { subsample: Some(4), columns: &columns, labels: Some("kind"), ..plain },

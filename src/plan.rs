@@ -9,6 +9,7 @@ pub use memory::{Budget, Memory};
 
 use crate::affinity::{self, Law};
 use crate::data::Points;
+use crate::error::size;
 use crate::field::mesh::{self, Resolution};
 use crate::field::{self, Method};
 use crate::gpu::Adapter;
@@ -560,6 +561,35 @@ impl Plan {
             software: self.software,
             mesh: self.method_of_field != Method::Exact && self.dof == Some(1.0),
         }
+    }
+
+    /// The plan in one line, for people.
+    pub fn in_words(&self) -> String {
+        let affinity = match (self.affinity, self.perplexity) {
+            (None, _) => "all distances".to_owned(),
+            (Some(_), Some(perplexity)) => {
+                format!("perplexity {perplexity}, {} neighbours each ({})", self.neighbors, self.knn)
+            }
+            (Some(affinity), None) => {
+                format!("affinities {affinity}, {} neighbours each ({})", self.neighbors, self.knn)
+            }
+        };
+        let field = match (self.order, self.spacing) {
+            (Some(order), Some(spacing)) => format!("field by a mesh of order {order} and spacing {spacing:.3}"),
+            _ => "field by all pairs".to_owned(),
+        };
+        let device = match self.memory.device {
+            0 => String::new(),
+            bytes => format!(" and {} of the device's", size(bytes)),
+        };
+        format!(
+            "{} of {} points in {} dimensions: {affinity}, {field}, {} iterations; some {} of memory{device}",
+            self.method,
+            self.n,
+            self.dims,
+            self.iterations,
+            size(self.memory.host)
+        )
     }
 
     /// Whether the job fits into what there is.

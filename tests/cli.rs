@@ -988,8 +988,35 @@ fn columns_and_treatments_reach_embed_and_cluster() {
         &["embed", "mixed.csv", "--columns", "a,b", "-o", "x.npy"],
         &["line 9, column a is empty", "--missing"],
     );
-    folder.refused(&["embed", "good.csv", "--color", "-o", "x.npy"], &["good.csv is no folder of pictures"]);
+    folder.refused(&["embed", "good.csv", "--rgb", "-o", "x.npy"], &["good.csv is no folder of pictures"]);
     folder.refused(&["embed", "good.csv", "--image-size", "0", "-o", "x.npy"], &["--image-size 0", "64x48"]);
+}
+
+/// Little, as usual, much; with colours where they are asked for; errors always.
+#[test]
+fn as_much_is_said_as_is_asked_for() {
+    let folder = Folder::new();
+    let job = ["embed", "sample:digits", "--subsample", "60", "--iterations", "20", "-o", "m.npy", "--device", "cpu"];
+    let with = |more: &[&str]| folder.done(&[&job[..], more].concat()).stderr;
+    assert_eq!(with(&["--quiet"]), "");
+    assert_eq!(folder.done(&[&["-q"][..], &job].concat()).stderr, "", "before the command, too");
+    let usual = with(&[]);
+    let count = |text: &str| usual.lines().filter(|line| line.contains(text)).count();
+    assert_eq!((count("20 iterations, objective"), count("in 2 dimensions"), count("affinities:")), (1, 0, 0), "{usual}");
+    let much = with(&["-v"]);
+    for line in ["tsne of 60 points in 2 dimensions: perplexity ", "neighbours: ", "affinities: ", "descent: "] {
+        assert_eq!(much.lines().filter(|said| said.starts_with(&format!("nearfield: {line}"))).count(), 1, "{much}");
+    }
+    assert!(!much.contains('\u{1b}'), "colours without a terminal: {much}");
+    let colourful = folder.run(&[&job[..], &["--color", "always"]].concat()).stderr;
+    assert!(colourful.lines().all(|line| line.starts_with("\u{1b}[32mnearfield:\u{1b}[0m ")), "{colourful:?}");
+    let ran = folder.run(&["embed", "no.npy", "-o", "x.npy", "--quiet", "--color=always"]);
+    let error = "\u{1b}[31m\u{1b}[1mnearfield:\u{1b}[0m no.npy: no such file; check the path\n";
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(2), error));
+    folder.refused(&[&job[..], &["-q", "-v"]].concat(), &["it does not go with"]);
+    folder.refused(&[&job[..], &["--color", "sometimes"]].concat(), &["--color sometimes", "auto, always, never"]);
+    let help = folder.run(&["embed", "-h", "--color", "always"]).stdout;
+    assert!(help.contains('\u{1b}'), "help has its colours from the same option");
 }
 
 /// Columns that are not embedded arrive in the map beside their own rows.
@@ -1075,7 +1102,7 @@ fn saved_maps_are_drawn_again() {
     let svg = String::from_utf8(folder.read("again.svg")).expect("text");
     assert!(svg.contains("a &lt;title&gt;") && svg.contains(">k2</text>") && svg.matches("h0").count() >= 40);
     // By a column of numbers there is a scale in place of a list.
-    folder.done(&["plot", "m.csv", "-o", "by.svg", "--color", "weight", "--point-size", "5", "--dpi", "300"]);
+    folder.done(&["plot", "m.csv", "-o", "by.svg", "--color-by", "weight", "--point-size", "5", "--dpi", "300"]);
     let svg = String::from_utf8(folder.read("by.svg")).expect("text");
     assert!(svg.contains("<image") && !svg.contains(">k2</text>") && svg.contains("in\" height"));
     if render::WRITERS.iter().any(|writer| writer.extension == "parquet") {
@@ -1116,7 +1143,7 @@ fn saved_maps_are_drawn_again() {
         (&["m.csv", "short.csv"], &["short.csv: has 20 points, and m.csv has 40", "--align none"]),
         (&["m.csv", "short.csv", "--align", "none"], &["short.csv: has no labels, where m.csv has"]),
         (&["bare.csv", "wide.csv"], &["wide.csv: has 3 dimensions, and bare.csv has 2"]),
-        (&["m.csv", "--color", "height"], &["--color height: m.csv has no such column"]),
+        (&["m.csv", "--color-by", "height"], &["--color-by height: m.csv has no such column"]),
         (&["m.csv", "--titles", "a,b"], &["--titles: 2 titles for 1 maps"]),
         (&["m.csv", "--columns", "x"], &["m.csv: 1 of its columns are coordinates"]),
         (&["words.csv"], &["words.csv: 0 of its columns are coordinates"]),

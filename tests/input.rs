@@ -2131,6 +2131,156 @@ fn named_columns_that_are_broken_are_refused() {
     assert!(tried > 500, "only {tried} were tried");
 }
 
+// ---- cells as AnnData writes them
+
+/// Files that anndata and h5py wrote (`assets/golden/cells.py`).
+#[cfg(feature = "hdf5")]
+mod cells {
+    pub const DENSE: &[u8] = include_bytes!("../assets/golden/cells-dense.h5ad");
+    pub const CSR: &[u8] = include_bytes!("../assets/golden/cells-csr.h5ad");
+    pub const CSC: &[u8] = include_bytes!("../assets/golden/cells-csc.h5ad");
+    pub const OLD: &[u8] = include_bytes!("../assets/golden/cells-old.h5ad");
+    /// Chunks of a matrix alone.
+    pub const MATRIX: &[u8] = include_bytes!("../assets/golden/matrix.h5");
+
+    /// `X` of all of them.
+    pub fn counts() -> ndarray::Array2<f32> {
+        ndarray::array![
+            [3., 1., 1., 1., 0.],
+            [2., 1., 1., 1., 0.],
+            [1., 3., 1., 0., 2.],
+            [2., 1., 1., 0., 2.],
+            [0., 2., 1., 3., 1.],
+            [0., 3., 0., 0., 3.],
+            [0., 3., 2., 1., 4.],
+        ]
+    }
+}
+
+#[cfg(feature = "hdf5")]
+fn dense_of(input: &Input) -> Array2<f32> {
+    match &input.points {
+        Points::Dense(points) => points.clone(),
+        Points::Sparse(sparse) => sparse.dense(),
+        Points::Stored(_) => panic!("on a disk"),
+    }
+}
+
+#[cfg(feature = "hdf5")]
+#[test]
+fn cells_are_read_with_their_tables() {
+    let folder = Folder::new();
+    let counts = cells::counts();
+    let kinds = (vec!["a", "b", "c"], &[0, 1, 0, 2, 1, 0, 2][..]);
+    for (name, bytes, sparse) in [
+        ("dense.h5ad", cells::DENSE, false),
+        ("csr.h5ad", cells::CSR, true),
+        ("csc.h5ad", cells::CSC, true),
+        ("old.h5ad", cells::OLD, true),
+    ] {
+        let path = folder.file(name, bytes);
+        let all = open(&Request { labels: Some("kind"), ..Request::new(&path) }).unwrap();
+        assert_eq!(matches!(all.points, Points::Sparse(_)), sparse, "{name}");
+        assert_eq!(dense_of(&all), counts, "{name}");
+        assert_eq!(classes(&all.labels), kinds, "{name}");
+        let names: Vec<String> = (0..7).map(|i| format!("cell{i}")).collect();
+        assert_eq!(all.ids.as_ref(), Some(&names), "{name}");
+        let drawn = open(&Request { labels: Some("kind"), subsample: Some(5), ..Request::new(&path) }).unwrap();
+        let rows: Vec<usize> = drawn.rows.as_ref().unwrap().iter().map(|&row| row as usize).collect();
+        assert_eq!(dense_of(&drawn), counts.select(ndarray::Axis(0), &rows), "{name}");
+        let kept: Vec<String> = rows.iter().map(|&row| names[row].clone()).collect();
+        assert_eq!(drawn.ids, Some(kept), "{name}");
+        says(
+            &folder.refused_with(name, bytes, |request| request.labels = Some("sort")),
+            &format!(
+                "--labels sort: obs of {name} has no such column, and there is no such file; its columns are kind"
+            ),
+        );
+        if name == "old.h5ad" {
+            continue;
+        }
+        // Genes by name, other matrices by path.
+        let genes = ["gene1..gene2".to_string(), "gene4".to_string()];
+        let some = open(&Request { columns: &genes, ..Request::new(&path) }).unwrap();
+        assert_eq!(dense_of(&some), counts.select(ndarray::Axis(1), &[1, 2, 4]), "{name}");
+        let doubled = open(&Request::new(&format!("{path}:layers/doubled"))).unwrap();
+        assert_eq!(dense_of(&doubled), 2.0 * &counts, "{name}");
+        let pca = open(&Request { id: Some("batch"), ..Request::new(&format!("{path}:obsm/X_pca")) }).unwrap();
+        assert_eq!(dense_of(&pca), Array2::from_shape_fn((7, 2), |(i, c)| (2 * i + c) as f32 / 4.0), "{name}");
+        assert_eq!(pca.ids.unwrap()[..3], ["1", "2", "1"]);
+        let carry = ["depth".to_string(), "batch".to_string(), "fine".to_string(), "guess".to_string()];
+        let carried = open(&Request { carry: &carry, ..Request::new(&path) }).unwrap().columns;
+        let shown: Vec<(&str, String)> =
+            carried.iter().map(|column| (column.name.as_str(), column.values.text(1))).collect();
+        let want =
+            [("depth", "1.5"), ("batch", "2"), ("fine", "false"), ("guess", "")].map(|(a, b)| (a, b.to_string()));
+        assert_eq!(shown, want, "{name}");
+        let refused = |request: &Request| open(request).err().unwrap().to_string();
+        says(
+            &refused(&Request { labels: Some("guess"), ..Request::new(&path) }),
+            "row 1 has no label in the column guess",
+        );
+        says(
+            &refused(&Request { labels: Some("dose"), ..Request::new(&path) }),
+            "row 1 has no label in the column dose",
+        );
+        let unknown = ["gene9".to_string()];
+        says(
+            &refused(&Request { columns: &unknown, ..Request::new(&path) }),
+            "has no such column; its columns are gene0",
+        );
+        says(&refused(&Request::new(&format!("{path}:obsm/X_umap"))), "there is no matrix of the name \"obsm/X_umap\"");
+        says(&refused(&Request::new(&format!("{path}:obs"))), "holds \"dataframe\" where a matrix is needed");
+    }
+}
+
+#[cfg(feature = "hdf5")]
+#[test]
+fn cells_that_do_not_fit_stay_on_their_disk() {
+    let folder = Folder::new();
+    let path = folder.file("matrix.h5", cells::MATRIX);
+    let points = Array2::from_shape_fn((400, 16), |(i, j)| ((7 * i * i + 3 * i * j + j) % 101) as f32);
+    let held = open(&Request::new(&path)).unwrap();
+    assert_eq!(dense_of(&held), points);
+    let request = Request { memory: Some(20_000), ..Request::new(&path) };
+    let stored = open(&request).unwrap();
+    assert!(matches!(stored.points, Points::Stored(_)));
+    says(&stored.notes[0], "does not fit in memory and is read from its file");
+    let want = principal_components(points.view(), 2).unwrap();
+    let got = components_of(&stored.points, 2).unwrap();
+    assert_eq!((got.mean, got.scores), (want.mean, want.scores));
+    let some = open(&Request { subsample: Some(100), ..request }).unwrap();
+    let rows: Vec<usize> = some.rows.as_ref().unwrap().iter().map(|&row| row as usize).collect();
+    assert_eq!(dense_of(&some), points.select(ndarray::Axis(0), &rows));
+    let refused = |request: &Request| folder.message(open(request).err().unwrap(), "matrix.h5");
+    says(
+        &refused(&Request { subsample: Some(399), ..request }),
+        "399 rows of 16 columns take 25.5 kB, and there are 20.0 kB",
+    );
+    says(&refused(&Request { memory: Some(4_000), ..request }), "matrix.h5: a part of it does not fit in memory");
+}
+
+#[cfg(feature = "hdf5")]
+#[test]
+fn cells_that_are_broken_are_refused() {
+    let folder = Folder::new();
+    for (name, whole) in [("dense.h5ad", cells::DENSE), ("csr.h5ad", cells::CSR), ("old.h5ad", cells::OLD)] {
+        for kept in [8, 20, 100, whole.len() / 2] {
+            says(&folder.refused(name, &whole[..kept]), &format!("{name}: is not understood: "));
+        }
+        says(&folder.refused(&format!("{name}.gz"), gzip(whole)), "is packed, and this kind is read from anywhere");
+        // Every 101st byte turned over, one at a time: anything but a panic, or memory that is not there.
+        for at in (0..whole.len()).step_by(101) {
+            let mut spoilt = whole.to_vec();
+            spoilt[at] = !spoilt[at];
+            let path = folder.file(name, spoilt);
+            if let Err(error) = read(&Request { memory: Some(1 << 20), ..Request::new(&path) }) {
+                assert_eq!(error.to_string().lines().count(), 1);
+            }
+        }
+    }
+}
+
 // ---- properties
 
 /// A valid file for each reader, to be spoilt.
@@ -2155,6 +2305,10 @@ fn valid_files() -> Vec<(&'static str, Vec<u8>)> {
         ("arrow", columnar::arrow(&columnar::table(), false)),
         #[cfg(feature = "arrow")]
         ("arrow", columnar::arrow(&columnar::table(), true)),
+        #[cfg(feature = "hdf5")]
+        ("hdf5", cells::OLD.to_vec()),
+        #[cfg(feature = "hdf5")]
+        ("hdf5", cells::DENSE.to_vec()),
     ]
 }
 

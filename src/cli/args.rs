@@ -9,6 +9,7 @@ use crate::plan::{Affinity, Count, Field, Kernel, Knn, Pca, Settings, Start};
 use crate::{input, optimizer, render, score};
 use clap::builder::TypedValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
@@ -19,6 +20,53 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "the help of a flattened struct would take its place")]
+    pub talk: Talk,
+}
+
+// How much is said on stderr, for every command.
+#[derive(Debug, Args)]
+#[allow(missing_docs, reason = "its help would stand for the command's")]
+pub struct Talk {
+    /// Say nothing on stderr but errors.
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = TALK)]
+    pub quiet: bool,
+
+    /// Say more: the plan in a few words, and how long every stage took.
+    #[arg(short, long, global = true, help_heading = TALK)]
+    pub verbose: bool,
+
+    /// Whether what is said has colours: auto is on terminals, unless NO_COLOR is set.
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = ColorChoice::Auto, global = true, help_heading = TALK)]
+    pub color: ColorChoice,
+}
+
+/// `--color`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// Where a terminal shows it.
+    Auto,
+    /// Also into files and pipes.
+    Always,
+    /// Nowhere.
+    Never,
+}
+
+/// What `--color` says among arguments that are not parsed yet.
+pub fn color_asked(arguments: &[OsString]) -> ColorChoice {
+    let mut asked = ColorChoice::Auto;
+    for (at, argument) in arguments.iter().enumerate() {
+        let value = match argument.to_str() {
+            Some("--color") => arguments.get(at + 1).and_then(|next| next.to_str()),
+            Some("--") => break,
+            Some(argument) => argument.strip_prefix("--color="),
+            None => None,
+        };
+        asked = value.and_then(|value| ColorChoice::from_str(value, false).ok()).unwrap_or(asked);
+    }
+    asked
 }
 
 /// The commands.
@@ -411,7 +459,7 @@ pub struct Reading {
 
     /// Keep the colours of pictures, as three values a pixel.
     #[arg(long, help_heading = READING)]
-    pub color: bool,
+    pub rgb: bool,
 
     /// Refuse a folder with a broken picture, rather than leave it out.
     #[arg(long, help_heading = READING)]
@@ -423,7 +471,7 @@ impl Reading {
     fn request<'a>(&'a self, input: &'a str, seed: u64) -> input::Request<'a> {
         let standard = input::Pictures::default();
         let pictures =
-            input::Pictures { size: self.image_size.unwrap_or(standard.size), color: self.color, strict: self.strict };
+            input::Pictures { size: self.image_size.unwrap_or(standard.size), color: self.rgb, strict: self.strict };
         input::Request {
             columns: &self.columns,
             subsample: self.subsample,
@@ -439,7 +487,7 @@ impl Reading {
             }),
             log1p: self.log1p,
             standardize: self.standardize,
-            pictures: (self.image_size.is_some() || self.color || self.strict).then_some(pictures),
+            pictures: (self.image_size.is_some() || self.rgb || self.strict).then_some(pictures),
             ..input::Request::new(input)
         }
     }
@@ -471,6 +519,7 @@ const OBJECTIVE: &str = "What the map is to keep";
 const AFFINITIES: &str = "Which points attract";
 const DESCENT: &str = "How the map is made";
 const MACHINE: &str = "What computes";
+const TALK: &str = "What is said";
 
 /// `--header`.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -794,7 +843,7 @@ pub struct Plot {
 
     /// Colour by this column of the maps.
     #[arg(long, value_name = "COLUMN", conflicts_with = "labels")]
-    pub color: Option<String>,
+    pub color_by: Option<String>,
 
     /// Names of the points: a column of the maps, or a file [default: the column id].
     #[arg(long, value_name = "COLUMN|FILE")]

@@ -145,6 +145,9 @@ pub fn run(arguments: &Embed) -> Result<End> {
     }];
     notes.extend(brought.notes.iter().chain(&plan.notes).cloned());
     notes.iter().for_each(|note| display.note(note));
+    if progress::is_verbose() {
+        display.note(&plan.in_words());
+    }
     // On what it is computed is news only where it is not what was asked for.
     if instead.is_none() {
         notes.remove(0);

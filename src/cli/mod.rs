@@ -21,8 +21,9 @@ mod samples;
 mod score;
 
 use crate::Error;
-use args::{Cli, Command};
-use clap::Parser;
+use args::{Cli, ColorChoice, Command};
+use clap::{CommandFactory, FromArgMatches, Parser};
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -35,10 +36,25 @@ enum End {
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     host::quiet_drivers();
-    match Cli::try_parse() {
-        Ok(cli) => ExitCode::from(exit_code(run(cli.command))),
+    match parse(std::env::args_os()) {
+        Ok(cli) => {
+            progress::talk(&cli.talk);
+            ExitCode::from(exit_code(run(cli.command)))
+        }
         Err(error) => arguments_refused(&error),
     }
+}
+
+/// Parses a command line; help and complaints are in the colours that it asks for.
+fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let color = match args::color_asked(&arguments) {
+        ColorChoice::Auto => clap::ColorChoice::Auto,
+        ColorChoice::Always => clap::ColorChoice::Always,
+        ColorChoice::Never => clap::ColorChoice::Never,
+    };
+    let matches = Cli::command().color(color).try_get_matches_from(arguments)?;
+    Cli::from_arg_matches(&matches)
 }
 
 /// Runs `nearfield bench` with these arguments, the table going to `out` and what its stages make through `spoil`, and returns the exit
@@ -46,7 +62,7 @@ pub fn main() -> ExitCode {
 #[doc(hidden)]
 pub fn bench_spoilt(arguments: &[&str], out: &mut dyn Write, spoil: crate::bench::Spoil) -> u8 {
     match Cli::try_parse_from(["nearfield", "bench"].iter().chain(arguments)) {
-        Ok(Cli { command: Command::Bench(arguments) }) => exit_code(bench::run(&arguments, out, Some(spoil))),
+        Ok(Cli { command: Command::Bench(arguments), .. }) => exit_code(bench::run(&arguments, out, Some(spoil))),
         _ => 2,
     }
 }
@@ -70,16 +86,10 @@ fn exit_code(ended: crate::Result<End>) -> u8 {
         Ok(End::Done) => 0,
         Ok(End::Interrupted) => 130,
         Err(error) => {
-            complain(&error);
+            progress::complain(&error);
             error.exit_code()
         }
     }
-}
-
-/// The one line of an error.
-fn complain(error: &Error) {
-    // Nobody can be told if stderr is closed.
-    let _ = writeln!(std::io::stderr(), "nearfield: {error}");
 }
 
 /// Help and version go to stdout; anything else that clap says becomes one line.
@@ -90,7 +100,7 @@ fn arguments_refused(error: &clap::Error) -> ExitCode {
         let _ = error.print();
         return ExitCode::SUCCESS;
     }
-    complain(&refusal(error));
+    progress::complain(&refusal(error));
     ExitCode::from(2)
 }
 

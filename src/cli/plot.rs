@@ -67,18 +67,18 @@ pub fn run(arguments: &Plot) -> Result<End> {
 
 fn saved(arguments: &Plot, i: usize, path: &str) -> Result<Saved> {
     let request = input::Request {
-        labels: arguments.color.as_deref().or(arguments.labels.as_deref()),
+        labels: arguments.color_by.as_deref().or(arguments.labels.as_deref()),
         id: arguments.id.as_deref(),
         columns: &arguments.columns,
         header: arguments.header.into(),
         memory: host::memory_budget(),
         ..input::Request::new(path)
     };
-    let mut input = input::open_map(&request).map_err(|error| match &arguments.color {
+    let mut input = input::open_map(&request).map_err(|error| match &arguments.color_by {
         // What is no column is taken for a file, which is not what this option means.
         Some(color) if error.to_string().starts_with("--labels ") => {
             let remedy = "name a column of every map, or give a file by --labels";
-            Error::request(format!("--color {color}"), format!("{path} has no such column"), remedy)
+            Error::request(format!("--color-by {color}"), format!("{path} has no such column"), remedy)
         }
         _ => error,
     })?;

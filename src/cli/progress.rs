@@ -1,14 +1,48 @@
-//! How far a job is: a bar on a terminal, plain lines elsewhere, both on stderr.
+//! How far a job is: a bar on a terminal, plain lines elsewhere, both on stderr; and how much of that is said, in which colours.
 
+use super::args::{ColorChoice, Talk};
+use crate::Error;
 use crate::engine::Progress;
 use crate::error::printable;
+use console::style;
 use indicatif::{ProgressBar, ProgressStyle};
+use std::cell::RefCell;
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
+
+/// How much is said: one of the next three.
+static SAID: AtomicU8 = AtomicU8::new(USUAL);
+const LITTLE: u8 = 0;
+const USUAL: u8 = 1;
+const MUCH: u8 = 2;
+
+/// From here on as little, as much and as colourful as was asked for.
+pub fn talk(asked: &Talk) {
+    let said = match (asked.quiet, asked.verbose) {
+        (true, _) => LITTLE,
+        (_, true) => MUCH,
+        _ => USUAL,
+    };
+    SAID.store(said, Ordering::Relaxed);
+    match asked.color {
+        // The terminal, NO_COLOR and their like decide.
+        ColorChoice::Auto => {}
+        ColorChoice::Always => console::set_colors_enabled_stderr(true),
+        ColorChoice::Never => console::set_colors_enabled_stderr(false),
+    }
+}
+
+/// Whether everything is told.
+pub fn is_verbose() -> bool {
+    SAID.load(Ordering::Relaxed) == MUCH
+}
 
 /// Shows a job's stages and iterations.
 pub struct Display {
     bar: Option<ProgressBar>,
+    /// The one that runs, and since when.
+    stage: RefCell<Option<(String, Instant)>>,
     descent: Option<Instant>,
     objective: Option<f64>,
 }
@@ -16,7 +50,13 @@ pub struct Display {
 impl Display {
     /// A bar if stderr is a terminal.
     pub fn new() -> Display {
-        Display { bar: std::io::stderr().is_terminal().then(ProgressBar::new_spinner), descent: None, objective: None }
+        let has_bar = std::io::stderr().is_terminal() && SAID.load(Ordering::Relaxed) != LITTLE;
+        Display {
+            bar: has_bar.then(ProgressBar::new_spinner),
+            stage: RefCell::new(None),
+            descent: None,
+            objective: None,
+        }
     }
 
     /// A line for the user, above the bar if there is one.
@@ -29,9 +69,18 @@ impl Display {
 
     /// A stage begins.
     pub fn stage(&self, name: &str) {
+        self.end_stage();
+        self.stage.replace(Some((name.to_owned(), Instant::now())));
         if let Some(bar) = &self.bar {
             bar.set_message(name.to_owned());
             bar.tick();
+        }
+    }
+
+    /// Says how long the stage took, where everything is told.
+    fn end_stage(&self) {
+        if let Some((name, begun)) = self.stage.take().filter(|_| is_verbose()) {
+            self.note(&format!("{name}: {}", human(begun.elapsed().as_secs_f64())));
         }
     }
 
@@ -48,7 +97,7 @@ impl Display {
         match (&self.bar, progress.reading) {
             (Some(bar), _) => {
                 if bar.length().is_none() {
-                    bar.set_style(style());
+                    bar.set_style(style_of_bar());
                     bar.set_length(progress.iterations as u64);
                 }
                 bar.set_position(progress.iteration as u64);
@@ -69,19 +118,27 @@ impl Display {
 
     /// Takes the bar off the terminal.
     pub fn finish(&self) {
+        self.end_stage();
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
     }
 }
 
-/// Writes a line to stderr; nobody can be told if it is closed.
+/// Writes a line to stderr, unless little is to be said; nobody can be told if it is closed.
 pub fn line(text: &str) {
-    let _ = writeln!(std::io::stderr(), "nearfield: {}", printable(text));
+    if SAID.load(Ordering::Relaxed) != LITTLE {
+        let _ = writeln!(std::io::stderr(), "{} {}", style("nearfield:").for_stderr().green(), printable(text));
+    }
 }
 
-fn style() -> ProgressStyle {
-    ProgressStyle::with_template("{bar:32} {pos}/{len} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar())
+/// The one line of an error, which is always said.
+pub fn complain(error: &Error) {
+    let _ = writeln!(std::io::stderr(), "{} {error}", style("nearfield:").for_stderr().red().bold());
+}
+
+fn style_of_bar() -> ProgressStyle {
+    ProgressStyle::with_template("{bar:32.green} {pos}/{len} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 /// A time for people.

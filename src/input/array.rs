@@ -66,7 +66,7 @@ pub(super) struct Body<'a> {
 }
 
 /// The most that deflate can pack into one byte is 1032; nothing beyond is believed.
-const PACKED_AT_MOST: u128 = 1032;
+pub(super) const PACKED_AT_MOST: u128 = 1032;
 
 /// Bytes read at a time, cut to whole values.
 const PIECE: usize = 1 << 20;

@@ -1,6 +1,7 @@
 //! Arrow's IPC file format, which is Feather 2: one record batch after another.
 
-use super::named::{Batch, Gather, Kind, Numbers, Roles, guarded};
+use super::guard::guarded;
+use super::named::{Batch, Gather, Kind, Numbers, Roles};
 use super::source::Source;
 use super::{Parsed, Request, Sniff};
 use crate::error::{Error, Result, size};

@@ -30,6 +30,10 @@ mod arrow;
 mod named;
 #[cfg(any(feature = "parquet", feature = "arrow"))]
 mod aside;
+#[cfg(any(feature = "parquet", feature = "arrow", feature = "hdf5"))]
+mod guard;
+#[cfg(feature = "hdf5")]
+mod hdf5;
 mod sparse;
 mod stored;
 mod pictures;
@@ -277,6 +281,14 @@ pub const READERS: &[Reader] = &[
         description: "Arrow's IPC file format, which Feather 2 is: columns as of Parquet",
         read: arrow::read,
     },
+    #[cfg(feature = "hdf5")]
+    Reader {
+        name: "hdf5",
+        extensions: &["h5ad", "h5", "hdf5"],
+        sniff: hdf5::sniff,
+        description: "AnnData's matrix X of cells and genes, or another, as FILE.h5ad:obsm/X_pca, :layers/NAME, :raw/X; labels, names and columns to carry from obs; what is sparse stays so until PCA",
+        read: hdf5::read,
+    },
     Reader {
         name: "safetensors",
         extensions: &["safetensors"],
@@ -418,7 +430,7 @@ pub fn open(request: &Request) -> Result<Input> {
     let is_folder = Path::new(request.input).is_dir();
     if request.pictures.is_some() && !is_folder {
         let cause = format!("{} is no folder of pictures", request.input);
-        return Err(Error::request("--image-size, --color, --strict", cause, "leave them out"));
+        return Err(Error::request("--image-size, --rgb, --strict", cause, "leave them out"));
     }
     if request.distances && is_folder {
         return Err(Error::request(request.input, "is a folder, where distances are needed", "give an .npy file"));

@@ -151,36 +151,15 @@ impl Archive {
             }
         };
         let (rows, columns) = self.shape()?;
-        let (long, short) = if by_rows { (rows, columns) } else { (columns, rows) };
         let offsets = self.need("indptr", npy::read_indices)?;
         let indices = self.need("indices", npy::read_indices)?;
         let values = self.need("data", npy::read_wide)?;
         let wrong = |cause: String| Error::request(&name, cause, "write it again with scipy.sparse.save_npz");
-        if offsets.len() != long + 1 {
-            return Err(wrong(format!("indptr has {} numbers, where {} are needed", offsets.len(), long + 1)));
-        }
-        if indices.len() != values.len() {
-            return Err(wrong(format!("has {} indices and {} values", indices.len(), values.len())));
-        }
-        let end = values.len() as i64;
-        if offsets[0] != 0 || offsets[long] != end || !offsets.is_sorted() {
-            return Err(wrong(format!("indptr does not ascend from 0 to {end}")));
-        }
-        if let Some(at) = indices.iter().position(|index| !(0..short as i64).contains(index)) {
-            return Err(wrong(format!("index {at} is {}, where {short} are there", indices[at])));
-        }
-        if by_rows {
-            let offsets = offsets.into_iter().map(|offset| offset as usize).collect();
-            let indices = indices.into_iter().map(|index| index as u32).collect();
-            return Raw { columns, offsets, indices, values }.settle(request, &name, Vec::new());
-        }
-        let mut triples = Vec::with_capacity(values.len());
-        for column in 0..columns {
-            for at in offsets[column] as usize..offsets[column + 1] as usize {
-                triples.push((indices[at] as u32, column as u32, values[at]));
-            }
-        }
-        Raw::of_triples(rows, columns, &triples).settle(request, &name, Vec::new())
+        Raw::of_compressed(by_rows, (rows, columns), &offsets, &indices, values).map_err(wrong)?.settle(
+            request,
+            &name,
+            Vec::new(),
+        )
     }
 
     /// COO.

@@ -1,7 +1,8 @@
 //! Apache Parquet: one row group after another, only the columns that are wanted, by the low-level readers of the `parquet` crate, so
 //! that nothing of Arrow is needed.
 
-use super::named::{Batch, Gather, Kind, Numbers, Roles, guarded};
+use super::guard::guarded;
+use super::named::{Batch, Gather, Kind, Numbers, Roles};
 use super::source::Source;
 use super::{Parsed, Request, Sniff};
 use crate::error::{Error, Result};

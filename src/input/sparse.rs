@@ -33,17 +33,59 @@ impl Raw {
         Raw { columns, offsets, indices, values }
     }
 
-    /// Checks the values and reads what the request picks.
-    ///
-    /// Values of one place are added, as scipy does, and zeros left out. Errors: a value that is not finite; all rows equal.
-    pub fn settle(self, request: &Request, name: &str, mut notes: Vec<String>) -> Result<Parsed> {
+    /// From rows that are compressed, or columns; or what is wrong with them.
+    pub fn of_compressed(
+        by_rows: bool,
+        (rows, columns): (usize, usize),
+        offsets: &[i64],
+        indices: &[i64],
+        values: Vec<f64>,
+    ) -> std::result::Result<Raw, String> {
+        let (long, short) = if by_rows { (rows, columns) } else { (columns, rows) };
+        if offsets.len() != long + 1 {
+            return Err(format!("indptr has {} numbers, where {} are needed", offsets.len(), long + 1));
+        }
+        if indices.len() != values.len() {
+            return Err(format!("has {} indices and {} values", indices.len(), values.len()));
+        }
+        let end = values.len() as i64;
+        if offsets[0] != 0 || offsets[long] != end || !offsets.is_sorted() {
+            return Err(format!("indptr does not ascend from 0 to {end}"));
+        }
+        if let Some(at) = indices.iter().position(|index| !(0..short as i64).contains(index)) {
+            return Err(format!("index {at} is {}, where {short} are there", indices[at]));
+        }
+        if by_rows {
+            let offsets = offsets.iter().map(|&offset| offset as usize).collect();
+            let indices = indices.iter().map(|&index| index as u32).collect();
+            return Ok(Raw { columns, offsets, indices, values });
+        }
+        let mut triples = Vec::with_capacity(values.len());
+        for column in 0..columns {
+            for at in offsets[column] as usize..offsets[column + 1] as usize {
+                triples.push((indices[at] as u32, column as u32, values[at]));
+            }
+        }
+        Ok(Raw::of_triples(rows, columns, &triples))
+    }
+
+    /// Checks the values and reads what the request picks by numbers of columns.
+    pub fn settle(self, request: &Request, name: &str, notes: Vec<String>) -> Result<Parsed> {
         let of = self.offsets.len() - 1;
         check_shape(name, of as u64, self.columns as u64)?;
+        let pick = Pick::of_array(request, name, of, self.columns)?;
+        self.settle_picked(pick, request, name, notes)
+    }
+
+    /// Checks the values and reads what is picked.
+    ///
+    /// Values of one place are added, as scipy does, and zeros left out. Errors: a value that is not finite; all rows equal.
+    pub fn settle_picked(self, pick: Pick, request: &Request, name: &str, mut notes: Vec<String>) -> Result<Parsed> {
+        let of = self.offsets.len() - 1;
         if request.standardize && !request.shifts_cancel {
             let cause = "a sparse matrix is standardised without centring it, which this metric would tell";
             return Err(Error::request("--standardize", cause, "use --metric euclidean, or leave it out"));
         }
-        let pick = Pick::of_array(request, name, of, self.columns)?;
         let (n, columns) = pick.shape();
         check_shape(name, n as u64, columns as u64)?;
         let places = pick.places();
