@@ -1002,7 +1002,11 @@ fn as_much_is_said_as_is_asked_for() {
     assert_eq!(folder.done(&[&["-q"][..], &job].concat()).stderr, "", "before the command, too");
     let usual = with(&[]);
     let count = |text: &str| usual.lines().filter(|line| line.contains(text)).count();
-    assert_eq!((count("20 iterations, objective"), count("in 2 dimensions"), count("affinities:")), (1, 0, 0), "{usual}");
+    assert_eq!(
+        (count("20 iterations, objective"), count("in 2 dimensions"), count("affinities:")),
+        (1, 0, 0),
+        "{usual}"
+    );
     let much = with(&["-v"]);
     for line in ["tsne of 60 points in 2 dimensions: perplexity ", "neighbours: ", "affinities: ", "descent: "] {
         assert_eq!(much.lines().filter(|said| said.starts_with(&format!("nearfield: {line}"))).count(), 1, "{much}");

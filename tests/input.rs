@@ -2229,7 +2229,10 @@ fn cells_are_read_with_their_tables() {
             &refused(&Request { columns: &unknown, ..Request::new(&path) }),
             "has no such column; its columns are gene0",
         );
-        says(&refused(&Request::new(&format!("{path}:obsm/X_umap"))), "there is no matrix of the name \"obsm/X_umap\"");
+        says(
+            &refused(&Request::new(&format!("{path}:obsm/X_umap"))),
+            "there is no matrix of the name \"obsm/X_umap\"; it holds X, layers/doubled, obsm/X_pca",
+        );
         says(&refused(&Request::new(&format!("{path}:obs"))), "holds \"dataframe\" where a matrix is needed");
     }
 }

@@ -162,6 +162,23 @@ fn png_is_white_with_every_class_in_its_color() {
     }
 }
 
+/// Title and caption are in the file too, for programs.
+#[test]
+fn png_carries_its_title_and_caption_as_text() {
+    let (points, _) = groups(10, 2, 1);
+    let said = |map: &Map| {
+        let bytes = bytes_on(1, "png", map);
+        let reader = png::Decoder::new(io::Cursor::new(bytes)).read_info().unwrap();
+        let texts = reader.info().utf8_text.iter();
+        texts.map(|text| (text.keyword.clone(), text.get_text().unwrap())).collect::<Vec<_>>()
+    };
+    let software = ("Software".to_owned(), format!("nearfield {}", env!("CARGO_PKG_VERSION")));
+    let titled = map(points.view(), None);
+    let texts = [("Title", titled.title), ("Description", titled.caption)].map(|(a, b)| (a.to_owned(), b.to_owned()));
+    assert_eq!(said(&titled), [&texts[..], std::slice::from_ref(&software)].concat());
+    assert_eq!(said(&Map::new(points.view())), [software]);
+}
+
 #[test]
 fn pictures_grow_with_the_map_and_show_it_in_every_shape() {
     let sizes = [4, 1000, 70_000].map(|n| {

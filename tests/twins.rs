@@ -177,6 +177,28 @@ fn the_exact_field_is_within_its_bound() {
     });
 }
 
+/// More columns than one invocation may go through on llvmpipe (65,535 rounds of its loops in all): they are summed in segments, to the last.
+#[test]
+fn the_exact_field_sums_very_many_columns() {
+    let n = 66_000;
+    let points = Array2::from_shape_fn((n, 2), |(i, c)| 0.5 * [i % 257, i / 257][c] as f64);
+    on_each(Options::default(), |gpu| {
+        let (got, _) = exact::exact_gpu(gpu, narrow(&points).view()).expect("sound");
+        for i in [0, 1, 40_000, 65_534, 65_535, n - 1] {
+            let (force, weight) = exact::at(points.view(), i, Student, |_| 1.0);
+            let magnitude = points.outer_iter().fold(0.0, |sum: f64, y| {
+                let d2: f64 = (0..2).map(|c| (points[[i, c]] - y[c]).powi(2)).sum();
+                sum + d2.sqrt() / (1.0 + d2).powi(2)
+            });
+            // A sum of so many terms of one sign errs by more than one of few: 90 was seen.
+            let bound = |sum: f64| 300.0 * U * sum;
+            within("weight", &[got.weight[i]], &[weight], &[bound(weight)]).expect(&format!("row {i}"));
+            let got: Vec<f32> = got.force.row(i).to_vec();
+            within("force", &got, &force, &[bound(magnitude); 2]).expect(&format!("row {i}"));
+        }
+    });
+}
+
 #[test]
 fn the_field_in_lanes_is_within_its_bound() {
     for map in [2, 3].iter().flat_map(|&dims| maps(dims)) {

@@ -115,7 +115,10 @@ impl File {
             Some(part) => part.trim_matches('/').to_string(),
             None => self.main()?,
         };
-        let matrix = self.matrix(&part)?;
+        let matrix = self.matrix(&part)?.ok_or_else(|| {
+            let cause = format!("there is no matrix of the name {}", quoted(&part));
+            Error::request(&self.path, cause, format!("it holds {}", self.list()))
+        })?;
         let (n, m) = match &matrix {
             Matrix::Dense(dataset) => self.shape_of(dataset)?,
             Matrix::Compressed { shape, .. } => *shape,
@@ -182,24 +185,21 @@ impl File {
                 continue;
             };
             let paths = datasets.iter().chain(&groups).map(|name| format!("{folder}{name}"));
-            found.extend(paths.filter(|path| self.matrix(path).is_ok()));
+            found.extend(paths.filter(|path| matches!(self.matrix(path), Ok(Some(_)))));
         }
         let more = if found.len() > 12 { " …" } else { "" };
         found.truncate(12);
         if found.is_empty() { "none".to_string() } else { found.join(", ") + more }
     }
 
-    fn matrix(&self, path: &str) -> Result<Matrix> {
+    /// The matrix at this path, if something is there that could be one.
+    fn matrix(&self, path: &str) -> Result<Option<Matrix>> {
         if let Some(dataset) = self.dataset(path) {
-            return Ok(Matrix::Dense(Box::new(dataset)));
+            return Ok(Some(Matrix::Dense(Box::new(dataset))));
         }
-        let nothing = || {
-            let cause = format!("there is no matrix of the name {}", quoted(path));
-            Error::request(&self.path, cause, "see what it holds by `h5ls -r`, or in Python by print(adata)")
-        };
-        let group = self.group(path).ok_or_else(nothing)?;
+        let Some(group) = self.group(path) else { return Ok(None) };
         let text = |name: &str| group.attribute(name).ok().and_then(|attribute| attribute.read_string().ok());
-        let encoding = text("encoding-type").or_else(|| text("h5sparse_format")).ok_or_else(nothing)?;
+        let Some(encoding) = text("encoding-type").or_else(|| text("h5sparse_format")) else { return Ok(None) };
         let by_rows = match encoding.as_str() {
             "csr_matrix" | "csr" => true,
             "csc_matrix" | "csc" => false,
@@ -211,7 +211,9 @@ impl File {
         let shape = group.attribute("shape").or_else(|_| group.attribute("h5sparse_shape"));
         let shape = shape.and_then(|shape| shape.read_1d::<Wide>()).map_err(|error| self.broken(error))?;
         match shape[..] {
-            [Wide(rows), Wide(columns)] => Ok(Matrix::Compressed { group, by_rows, shape: self.size(rows, columns)? }),
+            [Wide(rows), Wide(columns)] => {
+                Ok(Some(Matrix::Compressed { group, by_rows, shape: self.size(rows, columns)? }))
+            }
             _ => Err(self.wrong("the shape of a compressed matrix is not of two numbers")),
         }
     }

@@ -12,6 +12,7 @@
 use super::canvas::Color;
 use super::page::Page;
 use super::palette::class_mark;
+use super::png::Said;
 use super::scatter::shown_box;
 use super::text::{Type, Weight};
 use super::{Map, check_map, check_place, legend, png, replace};
@@ -97,7 +98,7 @@ pub fn write(path: &Path, map: &Map, placement: Placement) -> Result<()> {
             at += band.len() / (3 * placed.width);
             Some(band)
         };
-        png::encode_bands((placed.width, height), 3, map.style.dpi, out, next_band)
+        png::encode_bands((placed.width, height), 3, &Said::of(&[*map]), out, next_band)
     })
 }
 

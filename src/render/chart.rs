@@ -1,5 +1,6 @@
 //! Charts with axes, drawn by plotters in the embedded font, so that they look the same on every machine.
 
+use super::png::Said;
 use super::{png, replace};
 use crate::Result;
 use plotters::chart::{ChartBuilder, ChartContext, SeriesLabelPosition};
@@ -54,7 +55,7 @@ pub fn write(
     let drawn = drawn.map_err(|error| error.to_string());
     replace(path, |out| {
         drawn.map_err(io::Error::other)?;
-        png::encode(&pixels, (width as usize, height as usize), 3, None, out)
+        png::encode(&pixels, (width as usize, height as usize), 3, &Said::default(), out)
     })
 }
 

@@ -1,5 +1,6 @@
 //! The run as a film: its frames as pictures, all at the scale of the map that they lead to.
 
+use super::png::Said;
 use super::scatter::{frame, shown_box};
 use super::{Map, Style, check_folder, check_map, check_place, make_folder, png, replace};
 use crate::error::{Error, Result};
@@ -71,7 +72,7 @@ pub fn write(path: &Path, map: &Map) -> Result<()> {
             (0..count).try_for_each(|k| {
                 let canvas = canvas(k);
                 replace(&path.join(format!("frame-{k:04}.png")), |out| {
-                    png::encode(canvas.bytes(), (canvas.width(), canvas.height()), 3, None, out)
+                    png::encode(canvas.bytes(), (canvas.width(), canvas.height()), 3, &Said::default(), out)
                 })
             })
         }

@@ -4,6 +4,7 @@
 //! that no script engine reads. So nothing that names or labels hold can end an element. Parts are written as they are made.
 
 use super::palette::{CATEGORICAL, UNLABELLED, number_color};
+use super::png::Said;
 use super::{Map, png};
 use crate::data::{Labels, Pictures};
 use flate2::Compression;
@@ -209,7 +210,7 @@ impl Sheets {
             }
         }
         let mut png = Vec::new();
-        png::encode(&pixels, (page_width, page_height), channels, None, &mut png)?;
+        png::encode(&pixels, (page_width, page_height), channels, &Said::default(), &mut png)?;
         Ok(png)
     }
 }

@@ -5,7 +5,7 @@ use super::density::{Tone, density};
 use super::legend::{FAINT_INK, INK, Legend, portion};
 use super::page::{Image, Page};
 use super::palette::{UNLABELLED, class_mark, number_color};
-use super::png;
+use super::png::{self, Said};
 use super::text::{Type, Weight};
 use super::{DENSITY_FROM, Ellipse, Map, Marks, Picture};
 use crate::data::Labels;
@@ -21,7 +21,7 @@ const FLOOR: Color = [0xf6, 0xf7, 0xf9];
 
 /// The picture of `map` as PNG, 8 bits a channel.
 pub fn png(map: &Map, out: &mut dyn Write) -> io::Result<()> {
-    as_png(&draw(&[*map], &[], true, None), map, out)
+    as_png(&draw(&[*map], &[], true, None), &[*map], out)
 }
 
 /// The same as SVG.
@@ -31,12 +31,12 @@ pub fn svg(map: &Map, out: &mut dyn Write) -> io::Result<()> {
 
 /// The picture of a map with what lies over it, as PNG.
 pub fn picture(picture: &Picture, out: &mut dyn Write) -> io::Result<()> {
-    as_png(&draw(&[picture.map], picture.ellipses, picture.legend, None), &picture.map, out)
+    as_png(&draw(&[picture.map], picture.ellipses, picture.legend, None), &[picture.map], out)
 }
 
 /// Maps beside each other, with one legend, as PNG.
 pub fn panels_png(maps: &[Map], out: &mut dyn Write) -> io::Result<()> {
-    as_png(&draw(maps, &[], true, None), &maps[0], out)
+    as_png(&draw(maps, &[], true, None), maps, out)
 }
 
 /// The same as SVG.
@@ -49,8 +49,8 @@ pub fn frame(map: &Map, bounds: &[(f64, f64)]) -> Canvas {
     draw(&[*map], &[], true, Some(bounds)).raster()
 }
 
-fn as_png(page: &Page, map: &Map, out: &mut dyn Write) -> io::Result<()> {
-    png::encode(page.raster().bytes(), (page.width, page.height), 3, map.style.dpi, out)
+fn as_png(page: &Page, maps: &[Map], out: &mut dyn Write) -> io::Result<()> {
+    png::encode(page.raster().bytes(), (page.width, page.height), 3, &Said::of(maps), out)
 }
 
 fn as_svg(page: &Page, map: &Map, out: &mut dyn Write) -> io::Result<()> {

@@ -8,7 +8,7 @@
 use super::canvas::{Color, Mark, Shape};
 use super::html::Base64;
 use super::page::{Image, Item, Page};
-use super::png;
+use super::png::{self, Said};
 use super::text::{Type, Weight};
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -168,7 +168,7 @@ fn paint(look: &Look, color: Color, rim: f32) -> String {
 
 fn write_image(image: &Image, out: &mut dyn Write) -> io::Result<()> {
     let mut bytes = Vec::new();
-    png::encode(&image.bytes, image.pixels, 4, None, &mut bytes)?;
+    png::encode(&image.bytes, image.pixels, 4, &Said::default(), &mut bytes)?;
     write!(
         out,
         r#"<image x="{}" y="{}" width="{}" height="{}" preserveAspectRatio="none" xlink:href="data:image/png;base64,"#,
