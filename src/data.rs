@@ -268,7 +268,7 @@ pub struct Conditionals<T> {
 ///
 /// Invariants: `offsets` ascends from 0 to the number of entries; each row's indices strictly ascend; the matrix is
 /// symmetric, its diagonal is empty, and its weights sum to N. No entry is dropped for being small.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Affinities<T> {
     /// `[N + 1]` where each row starts.
     pub offsets: Vec<usize>,
@@ -313,3 +313,18 @@ pub struct TracePoint {
 
 /// The objective along a descent.
 pub type Trace = Vec<TracePoint>;
+
+/// Seconds that each stage of a job took.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Seconds {
+    /// Reduction of the input.
+    pub pca: f64,
+    /// Neighbours.
+    pub knn: f64,
+    /// Calibration and symmetrisation.
+    pub affinity: f64,
+    /// The map to start from.
+    pub init: f64,
+    /// All iterations.
+    pub descend: f64,
+}

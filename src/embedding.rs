@@ -231,13 +231,13 @@ impl Embedding {
             Some(gpu) if replaceable => Backend::GpuElseCpu(gpu),
             Some(gpu) => Backend::Gpu(gpu),
         };
-        let given = Given { start: self.start.clone(), affinities: self.affinities.clone(), neighbors: None };
+        let given = Given { start: self.start.clone(), affinities: self.affinities.clone(), ..Given::default() };
         let done = job::run(&plan, &self.settings, &data, given, backend, &mut |event| match event {
             Event::Progress(progress) => progress.reading.as_ref().is_none_or(&mut observe),
-            Event::Stage(_) | Event::Note(_) => true,
+            Event::Stage(_) | Event::Note(_) | Event::Checkpoint(_) => true,
         })?;
         if let Some(fault) = done.outcome.fault {
-            return Err(fault.error);
+            return Err(fault);
         }
         notes.extend(plan.notes.iter().cloned().chain(done.notes));
         let outcome = done.outcome;

@@ -10,7 +10,9 @@ pub use cpu::Cpu;
 pub use device::Device;
 
 use crate::data::{Embedding, Frame, Trace, TracePoint};
-use crate::field::Account;
+use crate::field::mesh::Resolution;
+use crate::field::mesh::device::Fitted;
+use crate::field::{Account, Method};
 use crate::optimizer::Phase;
 use crate::optimizer::step::State;
 use crate::{Error, Result};
@@ -41,11 +43,11 @@ pub trait Descent {
     /// Any fault of the device.
     fn embedding(&mut self) -> Result<Embedding<f32>>;
 
-    /// All that is needed to go on from here elsewhere; `None` where nothing can be lost.
+    /// All that is needed to go on from here, in another process or on another backend.
     ///
     /// # Errors
     /// Any fault of the device.
-    fn checkpoint(&mut self) -> Result<Option<State<f32>>>;
+    fn snapshot(&mut self) -> Result<Snapshot>;
 
     /// The method's objective at the map as it is now, with un-exaggerated affinities.
     ///
@@ -71,6 +73,48 @@ pub trait Descent {
     /// # Errors
     /// Any fault of the device.
     fn made(&mut self) -> Result<Made>;
+}
+
+/// All that a descent carries from one iteration to the next, whatever its backend.
+///
+/// A descent made from it by [`Cpu::resumed`] or [`Device::resumed`] on the same backend, towards the same goal, makes the very maps that
+/// this one would have made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    /// Iterations that lie behind it.
+    pub iterations: usize,
+    /// Map, velocity and gains, `[N, d]` each, in the order of the descent.
+    pub state: State<f32>,
+    /// Of the mesh as it was refined on the way, where there is one.
+    pub resolution: Option<Resolution>,
+    /// On a device, what its grid was last made for: the grid outlives the map that it was made for. On the CPU it follows from the map.
+    pub grid: Option<Fitted>,
+}
+
+impl Snapshot {
+    /// At the start of a descent.
+    pub fn at_rest(points: Array2<f32>) -> Snapshot {
+        Snapshot { iterations: 0, state: State::at_rest(points), resolution: None, grid: None }
+    }
+
+    /// The same for a descent with a field of another accuracy.
+    pub fn elsewhere(self) -> Snapshot {
+        Snapshot { resolution: None, grid: None, ..self }
+    }
+
+    /// The map, centred: `[N, d]` in the order of the descent.
+    pub fn embedding(&self) -> Embedding<f32> {
+        centre(self.state.points.clone())
+    }
+
+    /// What computes the field from here on where `planned` is what the descent began with. The backends refine their meshes by other
+    /// splines, so that each takes over its own only.
+    fn field(&self, planned: Method, on_device: bool) -> Method {
+        match (planned, self.resolution) {
+            (Method::Mesh(_), Some(resolution)) if self.grid.is_some() == on_device => Method::Mesh(resolution),
+            _ => planned,
+        }
+    }
 }
 
 /// A part of an iteration, or of a reading of the objective.
@@ -114,6 +158,8 @@ pub struct Schedule {
     pub max_time: Option<Duration>,
     /// Keep the map as it is every so many iterations, and at both ends; none where it is not said.
     pub frame_every: Option<usize>,
+    /// Show the observer a [`Checkpoint`] every so often; never where it is not said.
+    pub checkpoint_every: Option<Duration>,
 }
 
 /// Why a descent ended.
@@ -151,16 +197,9 @@ pub struct Outcome {
     /// How the field was computed; `None` where the device failed before that was measured.
     pub field: Option<Account>,
     /// What ended the descent too early: everything above is as of the last reading of the objective then.
-    pub fault: Option<Fault>,
-}
-
-/// A fault of the device, and what was saved from it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Fault {
-    /// What happened.
-    pub error: Error,
-    /// The state at the last reading of the objective, from which [`resume`] goes on; points in the order of the descent.
-    pub state: State<f32>,
+    pub fault: Option<Error>,
+    /// From which [`resume`] goes on; points in the order of the descent.
+    pub snapshot: Snapshot,
 }
 
 impl Schedule {
@@ -184,13 +223,30 @@ impl Schedule {
 
 /// What an observer is told after every batch of iterations.
 #[derive(Debug, Clone, Copy)]
-pub struct Progress {
+pub struct Progress<'a> {
     /// Iterations done.
     pub iteration: usize,
     /// Of how many.
     pub iterations: usize,
     /// The newest reading of the objective, if this batch ended with one.
     pub reading: Option<TracePoint>,
+    /// Where the descent stands, as often as the schedule asks for it.
+    pub checkpoint: Option<Checkpoint<'a>>,
+}
+
+/// A descent on its way, to be kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Checkpoint<'a> {
+    /// From which [`resume`] goes on.
+    pub snapshot: &'a Snapshot,
+    /// The objective so far.
+    pub trace: &'a Trace,
+    /// The map on its way so far; points in the order of the descent.
+    pub frames: &'a [Frame],
+    /// As of [`Outcome`], so far.
+    pub seconds_per_iteration: &'a [f64],
+    /// As of [`Outcome`], so far.
+    pub seconds: f64,
 }
 
 /// Runs the schedule to its end or until it is stopped.
@@ -205,34 +261,42 @@ pub fn descend(
     schedule: &Schedule,
     observe: &mut dyn FnMut(&Progress) -> bool,
 ) -> Result<Outcome> {
-    let course =
-        Course { done: 0, trace: Vec::new(), frames: Vec::new(), seconds_per_iteration: Vec::new(), before: 0.0 };
-    course.run(descent, schedule, observe)
+    Course::default().run(descent, schedule, observe)
 }
 
-/// Runs what is left of the schedule after a fault, on a descent that was made from [`Fault::state`].
+/// What a descent left behind when it ended or was kept.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Course {
+    /// Iterations done.
+    pub iterations: usize,
+    /// As of [`Outcome`].
+    pub trace: Trace,
+    /// As of [`Outcome`].
+    pub frames: Vec<Frame>,
+    /// As of [`Outcome`].
+    pub seconds_per_iteration: Vec<f64>,
+    /// Seconds that went by.
+    pub seconds: f64,
+}
+
+impl From<Outcome> for Course {
+    fn from(outcome: Outcome) -> Course {
+        let Outcome { iterations, trace, frames, seconds_per_iteration, seconds, .. } = outcome;
+        Course { iterations, trace, frames, seconds_per_iteration, seconds }
+    }
+}
+
+/// Runs what is left of the schedule, on a descent that was made from the snapshot that goes with this course.
 ///
 /// # Errors
 /// As for [`descend`].
 pub fn resume(
     descent: &mut dyn Descent,
     schedule: &Schedule,
-    earlier: Outcome,
+    course: Course,
     observe: &mut dyn FnMut(&Progress) -> bool,
 ) -> Result<Outcome> {
-    let Outcome { iterations: done, trace, frames, seconds_per_iteration, seconds: before, .. } = earlier;
-    Course { done, trace, frames, seconds_per_iteration, before }.run(descent, schedule, observe)
-}
-
-/// How far a descent has come.
-struct Course {
-    /// Iterations done.
-    done: usize,
-    trace: Trace,
-    frames: Vec<Frame>,
-    seconds_per_iteration: Vec<f64>,
-    /// Seconds that went by before this run.
-    before: f64,
+    course.run(descent, schedule, observe)
 }
 
 impl Course {
@@ -243,15 +307,15 @@ impl Course {
         observe: &mut dyn FnMut(&Progress) -> bool,
     ) -> Result<Outcome> {
         let started = Instant::now();
-        let mut saved = (self.done, descent.checkpoint()?);
+        let mut saved = descent.snapshot()?;
         let ended = self.go_on(descent, schedule, started, &mut saved, observe);
-        let seconds = self.before + started.elapsed().as_secs_f64();
-        let Course { done, mut trace, mut frames, seconds_per_iteration, .. } = self;
+        let seconds = self.seconds + started.elapsed().as_secs_f64();
+        let Course { iterations, mut trace, mut frames, seconds_per_iteration, .. } = self;
         let whole = ended.and_then(|stop| Ok((stop, descent.embedding()?, descent.account()?)));
-        match (whole, saved) {
-            (Ok((stop, embedding, field)), _) => Ok(Outcome {
+        match whole {
+            Ok((stop, embedding, field)) => Ok(Outcome {
                 embedding,
-                iterations: done,
+                iterations,
                 trace,
                 frames,
                 stop,
@@ -259,80 +323,98 @@ impl Course {
                 seconds,
                 field: Some(field),
                 fault: None,
+                snapshot: saved,
             }),
-            (Err(error), (iterations, Some(state))) if error.is_fault_of_device() => {
-                trace.retain(|reading| reading.iteration <= iterations);
-                frames.retain(|frame| frame.iteration <= iterations);
+            Err(error) if error.is_fault_of_device() => {
+                trace.retain(|reading| reading.iteration <= saved.iterations);
+                frames.retain(|frame| frame.iteration <= saved.iterations);
                 Ok(Outcome {
-                    embedding: centre(state.points.clone()),
-                    iterations,
+                    embedding: saved.embedding(),
+                    iterations: saved.iterations,
                     trace,
                     frames,
                     stop: Stop::Fault,
                     seconds_per_iteration,
                     seconds,
                     field: None,
-                    fault: Some(Fault { error, state }),
+                    fault: Some(error),
+                    snapshot: saved,
                 })
             }
-            (Err(error), _) => Err(error),
+            Err(error) => Err(error),
         }
     }
 
-    /// Until the schedule ends or is stopped; `saved` is the newest state that a fault cannot take, and its iteration.
+    /// Until the schedule ends or is stopped; `saved` is the newest that a fault cannot take.
     fn go_on(
         &mut self,
         descent: &mut dyn Descent,
         schedule: &Schedule,
         started: Instant,
-        saved: &mut (usize, Option<State<f32>>),
+        saved: &mut Snapshot,
         observe: &mut dyn FnMut(&Progress) -> bool,
     ) -> Result<Stop> {
         let iterations = schedule.iterations();
         let mut stop = Stop::Iterations;
+        let mut kept = started;
         if schedule.frame_every.is_some() && self.frames.is_empty() {
             self.keep(descent)?;
         }
-        while let Some((phase, end, last)) = schedule.phase_after(self.done) {
-            let next_reading = (self.done / schedule.trace_every + 1) * schedule.trace_every;
-            let next_frame = schedule.frame_every.map_or(usize::MAX, |every| (self.done / every + 1) * every);
+        while let Some((phase, end, last)) = schedule.phase_after(self.iterations) {
+            let next_reading = (self.iterations / schedule.trace_every + 1) * schedule.trace_every;
+            let next_frame = schedule.frame_every.map_or(usize::MAX, |every| (self.iterations / every + 1) * every);
             let batch = Instant::now();
-            let stepped = descent.step(phase, next_reading.min(next_frame).min(end) - self.done)?;
+            let stepped = descent.step(phase, next_reading.min(next_frame).min(end) - self.iterations)?;
             self.seconds_per_iteration.push(batch.elapsed().as_secs_f64() / stepped as f64);
-            self.done += stepped;
-            let now = self.before + started.elapsed().as_secs_f64();
-            if self.done == next_frame {
+            self.iterations += stepped;
+            let now = self.seconds + started.elapsed().as_secs_f64();
+            if self.iterations == next_frame {
                 self.keep(descent)?;
             }
             let out_of_time = schedule.max_time.is_some_and(|limit| now >= limit.as_secs_f64());
             let before = self.trace.last().copied();
-            let reading = if self.done.is_multiple_of(schedule.trace_every) || self.done == iterations {
+            let reading = if self.iterations.is_multiple_of(schedule.trace_every) || self.iterations == iterations {
                 Some(self.read(descent, started, saved)?)
             } else {
                 None
             };
-            if !observe(&Progress { iteration: self.done, iterations, reading }) {
+            let due = schedule.checkpoint_every.is_some_and(|every| kept.elapsed() >= every);
+            if due && reading.is_none() {
+                *saved = descent.snapshot()?;
+            }
+            let checkpoint = due.then_some(Checkpoint {
+                snapshot: saved,
+                trace: &self.trace,
+                frames: &self.frames,
+                seconds_per_iteration: &self.seconds_per_iteration,
+                seconds: now,
+            });
+            if !observe(&Progress { iteration: self.iterations, iterations, reading, checkpoint }) {
                 stop = Stop::Interrupted;
                 break;
             }
-            if out_of_time && self.done < iterations {
+            // The time that keeping takes does not count, or a slow disk would see nothing else.
+            if due {
+                kept = Instant::now();
+            }
+            if out_of_time && self.iterations < iterations {
                 stop = Stop::Time;
                 break;
             }
             if let (Some(share), Some(before), Some(now)) = (schedule.stop_below, before, reading)
                 && last
                 && before.iteration >= iterations - phase.iterations
-                && self.done < iterations
+                && self.iterations < iterations
                 && (before.objective - now.objective).abs() < share * now.objective.abs()
             {
                 stop = Stop::Converged;
                 break;
             }
         }
-        if self.trace.last().is_none_or(|reading| reading.iteration != self.done) {
+        if self.trace.last().is_none_or(|reading| reading.iteration != self.iterations) {
             self.read(descent, started, saved)?;
         }
-        if self.frames.last().is_some_and(|frame| frame.iteration != self.done) {
+        if self.frames.last().is_some_and(|frame| frame.iteration != self.iterations) {
             self.keep(descent)?;
         }
         Ok(stop)
@@ -340,17 +422,12 @@ impl Course {
 
     /// Keeps the map as it is now.
     fn keep(&mut self, descent: &mut dyn Descent) -> Result<()> {
-        self.frames.push(Frame { iteration: self.done, points: descent.embedding()?.points });
+        self.frames.push(Frame { iteration: self.iterations, points: descent.embedding()?.points });
         Ok(())
     }
 
-    fn read(
-        &mut self,
-        descent: &mut dyn Descent,
-        started: Instant,
-        saved: &mut (usize, Option<State<f32>>),
-    ) -> Result<TracePoint> {
-        let iteration = self.done;
+    fn read(&mut self, descent: &mut dyn Descent, started: Instant, saved: &mut Snapshot) -> Result<TracePoint> {
+        let iteration = self.iterations;
         let objective = descent.objective()?;
         if !objective.is_finite() {
             return Err(Error::job(
@@ -359,8 +436,8 @@ impl Course {
                 "lower --learning-rate or --exaggeration",
             ));
         }
-        let reading = TracePoint { iteration, objective, seconds: self.before + started.elapsed().as_secs_f64() };
-        *saved = (iteration, descent.checkpoint()?);
+        let reading = TracePoint { iteration, objective, seconds: self.seconds + started.elapsed().as_secs_f64() };
+        *saved = descent.snapshot()?;
         self.trace.push(reading);
         Ok(reading)
     }

@@ -41,6 +41,7 @@ pub mod optimizer;
 pub mod mixture;
 pub mod plan;
 pub mod engine;
+pub mod container;
 pub mod job;
 pub mod embedding;
 pub mod score;

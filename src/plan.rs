@@ -106,6 +106,10 @@ pub struct Settings {
     pub trace_every: usize,
     /// Whether the map is kept on its way, for a film.
     pub frames: bool,
+    /// Whether all is kept that another run needs to go on.
+    pub keep: bool,
+    /// Show what there is to keep every so many seconds.
+    pub checkpoint_seconds: Option<f64>,
     /// Seed of everything random.
     pub seed: u64,
     /// How neighbours are sought.
@@ -161,6 +165,8 @@ impl Default for Settings {
             max_seconds: None,
             trace_every: 50,
             frames: false,
+            keep: false,
+            checkpoint_seconds: None,
             seed: 0,
             knn: Knn::Auto,
             given_neighbors: None,
@@ -338,6 +344,9 @@ pub struct Plan {
     /// Iterations between two frames of the film, where one is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frame_every: Option<usize>,
+    /// Seconds between two containers that are written on the way, where they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint_seconds: Option<f64>,
     /// Seed of everything random.
     pub seed: u64,
     /// Bytes expected at the peak.
@@ -347,6 +356,9 @@ pub struct Plan {
     /// What the plan did that a user should know, one sentence each.
     #[serde(skip)]
     pub notes: Vec<String>,
+    /// Whether all is kept that another run needs to go on.
+    #[serde(skip)]
+    pub keep: bool,
     /// Whether the adapter computes on the CPU, in the host's memory.
     #[serde(skip)]
     pub software: bool,
@@ -508,6 +520,8 @@ impl Plan {
             stop_below: settings.stop_below,
             max_seconds: settings.max_seconds,
             frame_every: settings.frames.then(|| frame_every(iterations(settings, objective), n, settings.dims)),
+            checkpoint_seconds: settings.checkpoint_seconds,
+            keep: settings.keep || settings.checkpoint_seconds.is_some(),
             seed: settings.seed,
             memory: Memory { host: 0, device: 0 },
             software: device.is_some_and(Adapter::is_software),
@@ -520,7 +534,7 @@ impl Plan {
             held: None,
         };
         plan.memory = memory::predict(&plan.job(if plan.affinity.is_some() { plan.neighbors } else { 0 }));
-        plan.memory.host += plan.frame_bytes();
+        plan.memory.host += plan.frame_bytes() + plan.kept_bytes();
         Ok(plan)
     }
 
@@ -530,11 +544,16 @@ impl Plan {
         (4 * self.n * self.dims * frames) as u64
     }
 
+    /// Bytes of the points that are kept through the descent to be written.
+    fn kept_bytes(&self) -> u64 {
+        if self.keep { (4 * self.n * self.pca.unwrap_or(self.input_dims)) as u64 } else { 0 }
+    }
+
     /// The same for points that are not held as a matrix.
     pub fn held_as(mut self, points: &Points) -> Plan {
         self.held = memory::held(points, self.pca);
         self.memory = memory::predict(&self.job(if self.affinity.is_some() { self.neighbors } else { 0 }));
-        self.memory.host += self.frame_bytes();
+        self.memory.host += self.frame_bytes() + self.kept_bytes();
         self
     }
 
@@ -645,8 +664,8 @@ fn check(settings: &Settings) -> Result<()> {
     if let Some(share) = settings.stop_below {
         positive("--stop-below", share, 1.0)?;
     }
-    if let Some(seconds) = settings.max_seconds {
-        positive("--max-time", seconds, LONGEST_SECONDS)?;
+    for (option, seconds) in [("--max-time", settings.max_seconds), ("--checkpoint", settings.checkpoint_seconds)] {
+        seconds.map_or(Ok(()), |seconds| positive(option, seconds, LONGEST_SECONDS))?;
     }
     if !(0.0..=largest_momentum).contains(&settings.momentum) {
         let cause = match settings.momentum {

@@ -321,6 +321,7 @@ fn schedule(iterations: usize, trace_every: usize) -> Schedule {
         stop_below: None,
         max_time: None,
         frame_every: None,
+        checkpoint_every: None,
     }
 }
 

@@ -47,7 +47,7 @@ pub enum Law {
 pub const UNIFORM_NEIGHBORS: usize = 15;
 
 /// What neighbours make of themselves.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Calibrated<T> {
     /// p_ij.
     pub affinities: Affinities<T>,

@@ -637,7 +637,7 @@ impl<'a> Bench<'a> {
         let seconds = clock.elapsed().as_secs_f64();
         let outcome = done.outcome;
         if let Some(fault) = outcome.fault {
-            return Err(fault.error);
+            return Err(fault);
         }
         if outcome.stop != Stop::Iterations {
             return Ok(None);

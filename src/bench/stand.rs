@@ -279,6 +279,7 @@ impl<'a> Stand<'a> {
                 stop_below: None,
                 max_time: None,
                 frame_every: None,
+                checkpoint_every: None,
             };
             Ok(engine::descend(&mut descent, &schedule, &mut |_| true)?.embedding.points)
         })

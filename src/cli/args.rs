@@ -333,6 +333,20 @@ pub struct Embed {
     #[arg(long, value_name = "TIME", value_parser = parse_time, help_heading = DESCENT)]
     pub max_time: Option<f64>,
 
+    /// Keep where the run stands every so often, in a .nearfield file beside the map, for --resume: seconds, or as in 90s, 5m, 1h.
+    ///
+    /// It is the first output of that kind, or has the first output's name with that extension; then it is removed when the maps are
+    /// written. A run that was killed goes on from it.
+    #[arg(long, value_name = "TIME", value_parser = parse_time, help_heading = DESCENT)]
+    pub checkpoint: Option<f64>,
+
+    /// Go on with a kept map, exactly as if it had never stopped: INPUT is not needed, --iterations are more of them.
+    ///
+    /// Options are those that made it; those of the descent and of what is written may be given anew. Without --iterations it finishes what was
+    /// planned. Data that are given must be those of the map, and bring pictures along.
+    #[arg(long, value_name = "FILE.nearfield", help_heading = DESCENT)]
+    pub resume: Option<PathBuf>,
+
     /// Iterations between two readings of the objective.
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = parse_whole, help_heading = DESCENT)]
     pub trace_every: usize,
@@ -690,6 +704,8 @@ impl Embed {
             max_seconds: self.max_time,
             trace_every: self.trace_every,
             frames: self.frames.is_some(),
+            keep: self.outputs.iter().any(|path| render::is_container(path)),
+            checkpoint_seconds: self.checkpoint,
             seed: self.seed,
             knn: match self.knn {
                 KnnChoice::Auto => Knn::Auto,

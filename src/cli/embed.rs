@@ -57,7 +57,7 @@ pub fn run(arguments: &Embed) -> Result<End> {
         let cause = "another kind of affinities was asked for";
         return Err(Error::request(format!("--affinities {path}"), cause, "give --affinity precomputed with it"));
     }
-    let given = Given {
+    let mut given = Given {
         start: match &settings.init {
             Start::File(path) => Some(start_from(path, &brought, settings.dims)?),
             Start::Pca | Start::Random => None,
@@ -71,6 +71,7 @@ pub fn run(arguments: &Embed) -> Result<End> {
             })
             .transpose()?,
         neighbors,
+        projection: None,
     };
     // What is not narrowed must be a matrix in memory; and a row of zeros under the cosine is a wrong request too: found here, before
     // anything is said.
@@ -161,7 +162,8 @@ pub fn run(arguments: &Embed) -> Result<End> {
     if !is_dense {
         display.stage("pca");
     }
-    let data = job::narrowed(&plan, brought, memory.unwrap_or(u64::MAX))?;
+    let (data, projection) = job::narrowed(&plan, brought, memory.unwrap_or(u64::MAX))?;
+    given.projection = projection;
     let narrowed = if is_dense { 0.0 } else { clock.elapsed().as_secs_f64() };
     let done = job::run(&plan, &settings, &data, given, backend, &mut |event| {
         match event {
@@ -172,6 +174,7 @@ pub fn run(arguments: &Embed) -> Result<End> {
             }
             Event::Progress(progress) => display.iterate(progress),
             Event::Note(note) => display.note(note),
+            Event::Checkpoint(_) => {}
         }
         !interrupt::asked()
     });
@@ -183,7 +186,7 @@ pub fn run(arguments: &Embed) -> Result<End> {
     if done.outcome.iterations == 0
         && let Some(fault) = done.outcome.fault
     {
-        return Err(fault.error);
+        return Err(fault);
     }
     if done.unreached > 0 {
         let note = format!("{} of {n} points have too many equal neighbours to reach the perplexity", done.unreached);
@@ -252,7 +255,7 @@ pub fn run(arguments: &Embed) -> Result<End> {
     }
     if let Some(fault) = done.outcome.fault {
         let written = format!("the map of iteration {} was written", done.outcome.iterations);
-        return Err(fault.error.with_remedy(&written));
+        return Err(fault.with_remedy(&written));
     }
     let objective = done.outcome.trace.last().map_or(f64::NAN, |reading| reading.objective);
     let written = arguments.outputs.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();

@@ -1,6 +1,6 @@
 //! The descent on the CPU, in `f32` (the racer) or `f64` (the oracle).
 
-use super::{Descent, LOOK_EVERY, LOOKED_AT, Made, Part, REFINE_ABOVE, centre};
+use super::{Descent, LOOK_EVERY, LOOKED_AT, Made, Part, REFINE_ABOVE, Snapshot, centre};
 use crate::data::{Affinities, Embedding};
 use crate::field::mesh::Resolution;
 use crate::field::mesh::{self, Mesh, MeshError};
@@ -82,6 +82,14 @@ impl<T: Real> Field<T> {
             Normalization::Global => Field::Mesh(mesh),
             Normalization::Row => Field::Rows(RowField::new(mesh)),
         }
+    }
+}
+
+impl<'a> Cpu<'a, f32> {
+    /// Goes on from where another descent towards this goal was; `field` is what that began with.
+    pub fn resumed(goal: Goal<'a, f32>, snapshot: Snapshot, field: Method) -> Cpu<'a, f32> {
+        let (field, steps) = (snapshot.field(field, false), snapshot.iterations);
+        Cpu { steps, ..Cpu::new(goal, snapshot.state, field) }
     }
 }
 
@@ -283,8 +291,11 @@ impl<T: Real> Descent for Cpu<'_, T> {
         Ok(centre(self.state.points.mapv(|y| y.wide() as f32)))
     }
 
-    fn checkpoint(&mut self) -> Result<Option<State<f32>>> {
-        Ok(None)
+    fn snapshot(&mut self) -> Result<Snapshot> {
+        let narrow = |values: &Array2<T>| values.mapv(|x| x.wide() as f32);
+        let State { points, velocity, gains } = &self.state;
+        let state = State { points: narrow(points), velocity: narrow(velocity), gains: narrow(gains) };
+        Ok(Snapshot { iterations: self.steps, state, resolution: self.resolution, grid: None })
     }
 
     fn objective(&mut self) -> Result<f64> {

@@ -1,11 +1,11 @@
 //! The descent on a GPU: the map stays on the device, many iterations are recorded in one submit, and nothing is read
 //! back but the objective.
 
-use super::{Descent, LOOK_EVERY, LOOKED_AT, Made, Part, REFINE_ABOVE, centre};
+use super::{Descent, LOOK_EVERY, LOOKED_AT, Made, Part, REFINE_ABOVE, Snapshot, centre};
 use crate::data::Embedding;
 use crate::field::exact::{self, ExactField};
 use crate::field::mesh::Resolution;
-use crate::field::mesh::device::MeshField;
+use crate::field::mesh::device::{Fitted, MeshField};
 use crate::field::total::TotalPass;
 use crate::field::{Account, Method, sample_of, sampled_error};
 use crate::gpu::{Batch, Buffer, DISPATCH_SECONDS, Gpu, Pace, SUBMIT_SECONDS};
@@ -36,14 +36,22 @@ enum Field {
 }
 
 impl Field {
-    fn new(gpu: &Gpu, points: &Buffer<f32>, n: usize, dims: usize, goal: &Goal<f32>, field: Method) -> Result<Field> {
+    fn new(
+        gpu: &Gpu,
+        points: &Buffer<f32>,
+        (n, dims): (usize, usize),
+        goal: &Goal<f32>,
+        field: Method,
+        grid: Option<Fitted>,
+    ) -> Result<Field> {
         Ok(match (goal, field) {
             (Goal::Distances { method, delta }, _) => {
                 Field::Distances(Box::new(DistancesPass::new(gpu, dims, delta, method)?))
             }
             (Goal::Neighbour { method, .. }, Method::Mesh(resolution)) => {
                 let by_rows = method.normalization == Normalization::Row;
-                Field::Mesh(Box::new(MeshField::new(gpu, points, n, dims, resolution, method.kernel, by_rows)?))
+                let map = (points, n, dims);
+                Field::Mesh(Box::new(MeshField::resumed(gpu, map, resolution, method.kernel, by_rows, grid)?))
             }
             (Goal::Neighbour { method, .. }, _) if method.is_plain() => Field::Exact(ExactField::new(gpu, n)?),
             (Goal::Neighbour { method, reference, .. }, _) => {
@@ -143,8 +151,16 @@ impl<'a> Device<'a> {
     /// # Errors
     /// Any fault of the device, or a map that no mesh of this method holds.
     pub fn new(gpu: &'a Gpu, goal: Goal<f32>, start: Array2<f32>, field: Method) -> Result<Device<'a>> {
-        let (n, dims) = start.dim();
-        let state = State::at_rest(start);
+        Device::resumed(gpu, goal, &Snapshot::at_rest(start), field)
+    }
+
+    /// Goes on from where another descent towards this goal was; `field` is what that began with.
+    ///
+    /// # Errors
+    /// As for [`Device::new`].
+    pub fn resumed(gpu: &'a Gpu, goal: Goal<f32>, from: &Snapshot, field: Method) -> Result<Device<'a>> {
+        let (field, state) = (from.field(field, true), &from.state);
+        let (n, dims) = state.points.dim();
         let points = gpu.upload_map("map", state.points.view())?;
         let attraction = match goal {
             Goal::Distances { .. } => None,
@@ -163,7 +179,7 @@ impl<'a> Device<'a> {
             Method::Mesh(resolution) => Some(resolution),
             Method::Exact => None,
         };
-        let field = Field::new(gpu, &points, n, dims, &goal, field)?;
+        let field = Field::new(gpu, &points, (n, dims), &goal, field, from.grid)?;
         let (sums, segments) = field.sums();
         let total = TotalPass::new(gpu, n, dims, &points, sums, segments)?;
         // The distance family has no edges: zeros.
@@ -175,9 +191,9 @@ impl<'a> Device<'a> {
                 &nothing
             }
         };
-        let step = StepPass::new(gpu, &state, &points, pull, sums, &total.totals)?;
+        let step = StepPass::new(gpu, state, &points, pull, sums, &total.totals)?;
         let pace = Pace::guess(exact::SLOWEST_PAIRS);
-        let (cut, cross, steps) = (0.0, 0.0, 0);
+        let (cut, cross, steps) = (0.0, 0.0, from.iterations);
         let mut device =
             Device { gpu, n, dims, points, attraction, field, total, step, pace, cut, cross, steps, resolution };
         device.cut_dispatches()?;
@@ -348,12 +364,17 @@ impl Descent for Device<'_> {
         Ok(centre(self.gpu.read_map(&self.points, self.dims)?))
     }
 
-    fn checkpoint(&mut self) -> Result<Option<State<f32>>> {
-        Ok(Some(State {
+    fn snapshot(&mut self) -> Result<Snapshot> {
+        let state = State {
             points: self.gpu.read_map(&self.points, self.dims)?,
             velocity: self.gpu.read_map(&self.step.velocity, self.dims)?,
             gains: self.gpu.read_map(&self.step.gains, self.dims)?,
-        }))
+        };
+        let grid = match &self.field {
+            Field::Mesh(field) => Some(field.fitted()),
+            Field::Exact(_) | Field::Dense(_) | Field::Distances(_) => None,
+        };
+        Ok(Snapshot { iterations: self.steps, state, resolution: self.resolution, grid })
     }
 
     fn objective(&mut self) -> Result<f64> {

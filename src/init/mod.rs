@@ -23,7 +23,7 @@ mod slabs;
 mod sparse;
 
 pub use classical::classical;
-pub use pca::{EXACT, Pca, components_of, principal_components, search_bytes};
+pub use pca::{EXACT, Pca, Projection, components_of, principal_components, search_bytes};
 pub use random::Normal;
 
 use crate::data::Embedding;

@@ -39,6 +39,22 @@ pub struct Pca {
     pub scores: Array2<f32>,
 }
 
+/// How principal components were taken of some points, to take those of others.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Projection {
+    /// `[M]` mean of the points.
+    pub mean: Array1<f64>,
+    /// [count, M] orthonormal rows: s_c = Σ_m (x_m − mean_m) v_cm.
+    pub components: Array2<f64>,
+}
+
+impl Pca {
+    /// The coordinates of the points, and how they were taken.
+    pub fn split(self) -> (Array2<f32>, Projection) {
+        (self.scores, Projection { mean: self.mean, components: self.components })
+    }
+}
+
 /// Up to this many rows or columns, whichever are fewer, the eigenvectors are exact; they then take some seconds.
 /// Beyond it the randomised space is cheaper.
 pub const EXACT: usize = 1500;

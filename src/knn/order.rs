@@ -29,6 +29,13 @@ impl Order {
         Order { rows }
     }
 
+    /// The order of these rows, `[N]`; `None` if they are no permutation.
+    pub fn of_rows(rows: Vec<u32>) -> Option<Order> {
+        let mut seen = vec![false; rows.len()];
+        let fresh = |&row: &u32| seen.get_mut(row as usize).is_some_and(|seen| !std::mem::replace(seen, true));
+        rows.iter().all(fresh).then_some(Order { rows })
+    }
+
     /// `[N]` the row, as given, that stands at each place.
     pub fn rows(&self) -> &[u32] {
         &self.rows

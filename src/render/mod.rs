@@ -30,6 +30,7 @@ pub use ranks::{check_coranking, check_rnx, write_coranking, write_rnx};
 pub use replace::{check_folder, discard, make_folder, replace};
 pub use shepard::{check_shepard, write_shepard};
 
+use crate::container;
 use crate::data::{Column, Frame, Labels, Pictures};
 use crate::error::{Error, Result};
 use ndarray::ArrayView2;
@@ -158,6 +159,11 @@ pub const WRITERS: &[Writer] = &[
         write: html::html,
     },
 ];
+
+/// Whether `path` names a container, which is no picture of a map but all of it: see [`crate::container`].
+pub fn is_container(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(container::EXTENSION))
+}
 
 /// Whether what is written to `path` shows the pictures that points stand for.
 pub fn shows_pictures(path: &Path) -> bool {

@@ -76,6 +76,15 @@ pub struct Shape {
     rate: f64,
 }
 
+/// What a grid was made for. The grid stays while it holds the map, so that it tells what the map alone does not.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Fitted {
+    /// Length of the map along each coordinate, when the grid was made.
+    pub extent: [f64; 3],
+    /// Rows that there is room for to be computed exactly; 0 where rows are not normalised.
+    pub capacity: usize,
+}
+
 /// All that stands on one shape.
 struct Standing {
     shape: Shape,
@@ -96,6 +105,8 @@ pub struct MeshField {
     frame: FramePass,
     rows: Option<RowsPass>,
     standing: Option<Standing>,
+    /// Length of the map along each coordinate, when the grid was made.
+    extent: [f64; 3],
     last: Status,
     /// Growth of the longest side, per iteration, when the host last looked.
     growth: f64,
@@ -115,6 +126,21 @@ impl MeshField {
         kernel: Similarity,
         by_rows: bool,
     ) -> Result<MeshField> {
+        MeshField::resumed(gpu, (points, n, dims), resolution, kernel, by_rows, None)
+    }
+
+    /// The same on a grid that was made for an earlier map, if it was: on which a descent goes on that was kept.
+    ///
+    /// # Errors
+    /// As for [`MeshField::new`].
+    pub fn resumed(
+        gpu: &Gpu,
+        (points, n, dims): (&Buffer<f32>, usize, usize),
+        resolution: Resolution,
+        kernel: Similarity,
+        by_rows: bool,
+        fitted: Option<Fitted>,
+    ) -> Result<MeshField> {
         if resolution.order != transfer::ORDER {
             return Err(Error::request(
                 "mesh field",
@@ -132,12 +158,18 @@ impl MeshField {
         batch.submit();
         let last = frame.read(gpu)?;
         let (spacing, standing, growth) = (resolution.spacing, None, 1.0);
-        let mut field = MeshField { n, dims, kernel, spacing, sums, frame, rows: None, standing, last, growth };
+        let extent = fitted.map_or_else(|| last.extent(), |fitted| fitted.extent);
+        let mut field = MeshField { n, dims, kernel, spacing, sums, frame, rows: None, standing, extent, last, growth };
         if by_rows {
-            field.list(gpu, points, rows::FIRST_CAPACITY)?;
+            field.list(gpu, points, fitted.map_or(rows::FIRST_CAPACITY, |fitted| fitted.capacity))?;
         }
-        field.fit(gpu, points)?;
+        field.stand(gpu, points)?;
         Ok(field)
+    }
+
+    /// What the grid was made for.
+    pub fn fitted(&self) -> Fitted {
+        Fitted { extent: self.extent, capacity: self.rows.as_ref().map_or(0, |rows| rows.capacity) }
     }
 
     /// The grids that the map stands on.
@@ -257,6 +289,12 @@ impl MeshField {
 
     /// Makes a grid for the map as it was last seen, and lets the device go on.
     fn fit(&mut self, gpu: &Gpu, points: &Buffer<f32>) -> Result<()> {
+        self.extent = self.last.extent();
+        self.stand(gpu, points)
+    }
+
+    /// Makes a grid for a map of this extent.
+    fn stand(&mut self, gpu: &Gpu, points: &Buffer<f32>) -> Result<()> {
         if self.last.wild {
             return Err(Error::job(
                 "mesh field",
@@ -264,7 +302,7 @@ impl MeshField {
                 "lower --learning-rate or --exaggeration",
             ));
         }
-        let shape = shape(self.last.extent(), self.dims, self.kernel, self.spacing, gpu.binding_limit())?;
+        let shape = shape(self.extent, self.dims, self.kernel, self.spacing, gpu.binding_limit())?;
         let units = transfer::units_per_charge(self.n, self.dims);
         // The old grids' buffers go first.
         self.standing = None;
