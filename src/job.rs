@@ -291,6 +291,8 @@ pub fn resume(
     // What only the end of the kept run asked for would not be there had it never ended.
     course.iterations = snapshot.iterations;
     course.trace.retain(|reading| reading.iteration <= snapshot.iterations);
+    // An estimate may follow the reading of the sample.
+    course.trace.dedup_by_key(|reading| reading.iteration);
     if course.trace.last().is_some_and(|reading| !reading.iteration.is_multiple_of(plan.trace_every)) {
         course.trace.pop();
     }

@@ -8,7 +8,7 @@ use common::data;
 use ndarray::Array2;
 use nearfield::affinity::Law;
 use nearfield::data::{Affinities, Dataset};
-use nearfield::engine::{self, Descent, Device, Fault, Schedule, Stop};
+use nearfield::engine::{self, Descent, Device, Schedule, Stop};
 use nearfield::field::{Method, exact};
 use nearfield::gpu::{Choice, Gpu, Options, choose};
 use nearfield::job::{Backend, Done, Event, Given};

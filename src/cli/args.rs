@@ -1,6 +1,8 @@
 //! The arguments, typed. Parsing does no work.
 
+use super::given::Given;
 use crate::bench::{STAGES, Stage};
+use crate::container;
 use crate::gpu::Choice;
 use crate::knn::Metric;
 use crate::mixture::{self, Covariance};
@@ -111,7 +113,12 @@ pub struct Embed {
     /// A file, or a data set shipped with nearfield, such as sample:digits.
     ///
     /// The kinds of file and the shipped data sets are listed below.
-    pub input: String,
+    #[arg(required_unless_present = "resume")]
+    pub input: Option<String>,
+
+    /// What was given of the options below.
+    #[arg(skip)]
+    pub given: Vec<Given>,
 
     /// Write the map here; the extension names the format, - is a table on stdout. May be repeated.
     ///
@@ -656,7 +663,7 @@ impl Embed {
             shifts_cancel: self.metric.metric().is_shift_invariant(),
             distances: self.metric == MetricChoice::Precomputed,
             thumbnails: self.atlas.is_some() || self.outputs.iter().any(|path| render::shows_pictures(path)),
-            ..self.reading.request(&self.input, self.seed)
+            ..self.reading.request(self.input.as_deref().unwrap_or_default(), self.seed)
         }
     }
 
@@ -1270,6 +1277,8 @@ fn after_help() -> String {
     for writer in render::WRITERS {
         text += &format!("  .{}  {}\n", writer.extension, writer.what);
     }
+    text +=
+        &format!("  .{}  all of the run, for --resume; a safetensors file with the map in it\n", container::EXTENSION);
     text.trim_end().to_owned()
 }
 

@@ -1,11 +1,13 @@
 //! `nearfield embed`: everything that can be refused is refused before any work, then the job runs and is written.
 
 use super::args::Embed;
+use super::given::{self, Resumed};
 use super::progress::{self, Display};
 use super::report::{Circumstances, Clusters, Report};
 use super::{End, adapters, cluster, host, interrupt, outputs};
 use crate::affinity::Law;
-use crate::data::{Column, Dataset, Input, Pictures, Points};
+use crate::container::{self, About, Along, Kept, Moment};
+use crate::data::{Dataset, Input, Pictures, Points};
 use crate::engine::Stop;
 use crate::gpu::{self, Gpu};
 use crate::job::{self, Backend, Event, Given};
@@ -16,68 +18,44 @@ use crate::plan::{Affinity, Budget, Plan, Settings, Shape, Start};
 use crate::score::{self, Shepard};
 use crate::{Error, Result, input, render};
 use ndarray::{Array2, Axis};
-use std::mem::take;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Runs the command.
 pub fn run(arguments: &Embed) -> Result<End> {
     let started = Instant::now();
     interrupt::listen();
-    check_outputs(arguments)?;
     if let Some(threads) = arguments.threads {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
         pool.map_err(|error| Error::job("--threads", error, "give fewer"))?;
     }
-    let clock = Instant::now();
+    let (joined, kept, said) = match &arguments.resume {
+        Some(path) => {
+            let Resumed { arguments, kept, notes } = given::resume(arguments, path)?;
+            (Some(arguments), Some(kept), notes)
+        }
+        None => (None, None, Vec::new()),
+    };
+    let arguments = joined.as_deref().unwrap_or(arguments);
+    check_outputs(arguments)?;
+    let checkpoint = checkpoint_place(arguments)?;
     let memory = arguments.host_memory.or_else(host::memory_budget);
-    let request = input::Request { memory, ..arguments.request() };
-    let brought = input::open(&request)?;
-    let read = clock.elapsed().as_secs_f64();
+    let Begun { brought, settings, given, fingerprint, input_dims, read } = match &kept {
+        None => begin(arguments, memory)?,
+        Some(kept) => begin_again(arguments, kept, memory)?,
+    };
+    let n = brought.points.dim().0;
     if arguments.atlas.is_some() && brought.pictures.is_none() {
         let cause = format!("the rows of {} are no pictures", brought.name);
-        return Err(Error::request("--atlas", cause, "give a folder of pictures, idx or a sample of them, whole"));
+        let remedy = match kept {
+            None => "give a folder of pictures, idx or a sample of them, whole",
+            Some(_) => "give the data beside --resume, if its rows are pictures",
+        };
+        return Err(Error::request("--atlas", cause, remedy));
     }
-    let mut settings = arguments.settings();
-    let (n, input_dims) = brought.points.dim();
-    let neighbors = arguments.neighbors_file.as_ref().map(|path| {
-        check_all_rows("--neighbors-file", path, &brought)?;
-        input::read_neighbors(path, n)
-    });
-    let neighbors = neighbors.transpose()?;
-    settings.given_neighbors = neighbors.as_ref().map(|neighbors| neighbors.indices.ncols());
     if let Some(k) = arguments.clusters.filter(|&k| k > n) {
         let cause = format!("{k} components of {n} points were asked for");
         return Err(Error::request("--clusters", cause, format!("give from 1 to {n}")));
-    }
-    let resolve = |device| Plan::resolve(&settings, Shape { name: &brought.name, n, input_dims }, device);
-    // Without a device first: whatever is wrong is said before drivers are asked, which may have things of their own to
-    // say on stderr.
-    let narrows = resolve(None)?.pca.is_some();
-    if let Some(path) = arguments.affinities.as_ref().filter(|_| settings.affinity != Affinity::Precomputed) {
-        let cause = "another kind of affinities was asked for";
-        return Err(Error::request(format!("--affinities {path}"), cause, "give --affinity precomputed with it"));
-    }
-    let mut given = Given {
-        start: match &settings.init {
-            Start::File(path) => Some(start_from(path, &brought, settings.dims)?),
-            Start::Pca | Start::Random => None,
-        },
-        affinities: arguments
-            .affinities
-            .as_ref()
-            .map(|path| {
-                check_all_rows("--affinities", path, &brought)?;
-                input::read_triples(path, n)
-            })
-            .transpose()?,
-        neighbors,
-        projection: None,
-    };
-    // What is not narrowed must be a matrix in memory; and a row of zeros under the cosine is a wrong request too: found here, before
-    // anything is said.
-    let brought = if narrows { brought } else { input::in_memory(brought, memory.unwrap_or(u64::MAX))? };
-    if let Points::Dense(points) = &brought.points {
-        settings.metric.prepare(points.view())?;
     }
     let before = host::held_bytes();
     let found = match arguments.device {
@@ -144,7 +122,7 @@ pub fn run(arguments: &Embed) -> Result<End> {
         (None, None, gpu::Choice::Auto) => "computing on the CPU: there is no hardware GPU adapter".to_owned(),
         (None, None, _) => "computing on the CPU".to_owned(),
     }];
-    notes.extend(brought.notes.iter().chain(&plan.notes).cloned());
+    notes.extend(brought.notes.iter().chain(&plan.notes).chain(&said).cloned());
     notes.iter().for_each(|note| display.note(note));
     if progress::is_verbose() {
         display.note(&plan.in_words());
@@ -154,18 +132,25 @@ pub fn run(arguments: &Embed) -> Result<End> {
         notes.remove(0);
     }
 
-    let mut brought = brought;
-    let along =
-        Along { ids: brought.ids.take(), columns: take(&mut brought.columns), pictures: brought.pictures.take() };
-    let clock = Instant::now();
-    let is_dense = matches!(brought.points, Points::Dense(_));
-    if !is_dense {
-        display.stage("pca");
-    }
-    let (data, projection) = job::narrowed(&plan, brought, memory.unwrap_or(u64::MAX))?;
-    given.projection = projection;
-    let narrowed = if is_dense { 0.0 } else { clock.elapsed().as_secs_f64() };
-    let done = job::run(&plan, &settings, &data, given, backend, &mut |event| {
+    let Input { name, points, labels, ids, columns, pictures, .. } = brought;
+    let along = Along { labels, ids, columns };
+    let about = About {
+        version: env!("CARGO_PKG_VERSION").into(),
+        name: name.clone(),
+        n,
+        input_dims,
+        dims: plan.dims,
+        method: plan.method.into(),
+        seed: plan.seed,
+        fingerprint,
+        options: arguments.kept_options(),
+        plan: toml::to_string(&plan).map_err(|error| Error::job("the plan", error, "report this"))?,
+        field: container::field_of(plan.method_of_field),
+        planned: plan.iterations,
+        objective: None,
+    };
+    let mut checkpointed = false;
+    let mut observe = |event: Event| {
         match event {
             Event::Stage(name) => {
                 // Preparation has nothing to write; from its end on Ctrl-C waits for the map.
@@ -174,10 +159,45 @@ pub fn run(arguments: &Embed) -> Result<End> {
             }
             Event::Progress(progress) => display.iterate(progress),
             Event::Note(note) => display.note(note),
-            Event::Checkpoint(_) => {}
+            Event::Checkpoint(moment) => {
+                if let Some(place) = &checkpoint {
+                    match keep(place, &about, &along, moment) {
+                        Ok(()) => checkpointed = true,
+                        // The run is worth more than what it could be taken up from.
+                        Err(error) => display.note(&format!("this moment was not kept: {error}")),
+                    }
+                }
+            }
         }
         !interrupt::asked()
-    });
+    };
+    let clock = Instant::now();
+    let mut narrowed = 0.0;
+    let (data, done) = match kept {
+        Some(kept) => {
+            let data = match points {
+                Points::Dense(points) => points,
+                Points::Sparse(_) | Points::Stored(_) => kept.prepared.points.clone(),
+            };
+            (
+                Dataset { name, points: data, labels: None, notes: Vec::new() },
+                job::resume(&plan, &settings, kept, backend, &mut observe),
+            )
+        }
+        None => {
+            let is_dense = matches!(points, Points::Dense(_));
+            if !is_dense {
+                observe(Event::Stage("pca"));
+            }
+            let (labels, ids, columns, pictures, rows, notes) = (None, None, Vec::new(), None, None, Vec::new());
+            let bare = Input { name, points, labels, ids, columns, pictures, of: n, rows, notes };
+            let (data, projection) = job::narrowed(&plan, bare, memory.unwrap_or(u64::MAX))?;
+            narrowed = if is_dense { 0.0 } else { clock.elapsed().as_secs_f64() };
+            let given = Given { projection, ..given };
+            let done = job::run(&plan, &settings, &data, given, backend, &mut observe);
+            (data, done)
+        }
+    };
     display.finish();
     let mut done = done?;
     done.seconds.pca += narrowed;
@@ -210,7 +230,7 @@ pub fn run(arguments: &Embed) -> Result<End> {
         let k = 10.min((n - 1) / 2);
         let asked = score::Settings { ks: vec![k], points: None, seed: plan.seed };
         let map = done.outcome.embedding.points.view();
-        score::scores(data.points.view(), settings.metric, map, data.labels.as_ref(), &asked)
+        score::scores(data.points.view(), settings.metric, map, along.labels.as_ref(), &asked)
     });
     display.finish();
     let scores = match scores.transpose() {
@@ -231,7 +251,9 @@ pub fn run(arguments: &Embed) -> Result<End> {
         }
     };
     let clock = Instant::now();
-    let maps_written = write_maps(arguments, &data, &along, &settings, &plan, &done, clusters.as_ref());
+    let brought = Brought { data: &data, along: &along, pictures: pictures.as_ref(), about: &about };
+    let maps_written = write_maps(arguments, &brought, &settings, &plan, &done, clusters.as_ref());
+    let left = leave(arguments, checkpoint.as_deref(), checkpointed, &brought, &done, maps_written.is_ok());
     if let Some(path) = &arguments.report {
         let around = Circumstances {
             device: gpu.as_ref().map(|gpu| (gpu.adapter(), gpu.memory().1)),
@@ -253,6 +275,9 @@ pub fn run(arguments: &Embed) -> Result<End> {
     } else {
         maps_written?;
     }
+    if let Some(place) = left? {
+        display.note(&format!("it goes on by --resume {}", place.display()));
+    }
     if let Some(fault) = done.outcome.fault {
         let written = format!("the map of iteration {} was written", done.outcome.iterations);
         return Err(fault.with_remedy(&written));
@@ -273,6 +298,165 @@ pub fn run(arguments: &Embed) -> Result<End> {
         written.join(", ")
     ));
     Ok(if done.outcome.stop == Stop::Interrupted { End::Interrupted } else { End::Done })
+}
+
+/// What a run begins with.
+struct Begun {
+    brought: Input,
+    settings: Settings,
+    given: Given,
+    fingerprint: u64,
+    /// Columns of the input, before any were narrowed.
+    input_dims: usize,
+    /// Seconds that it took.
+    read: f64,
+}
+
+/// Reads what a run begins with, and refuses what can be refused without a device.
+fn begin(arguments: &Embed, memory: Option<u64>) -> Result<Begun> {
+    let clock = Instant::now();
+    let request = input::Request { memory, ..arguments.request() };
+    let brought = input::open(&request)?;
+    let read = clock.elapsed().as_secs_f64();
+    let mut settings = arguments.settings();
+    let (n, input_dims) = brought.points.dim();
+    let neighbors = arguments.neighbors_file.as_ref().map(|path| {
+        check_all_rows("--neighbors-file", path, &brought)?;
+        input::read_neighbors(path, n)
+    });
+    let neighbors = neighbors.transpose()?;
+    settings.given_neighbors = neighbors.as_ref().map(|neighbors| neighbors.indices.ncols());
+    // Without a device first: whatever is wrong is said before drivers are asked, which may have things of their own to
+    // say on stderr.
+    let plan = Plan::resolve(&settings, Shape { name: &brought.name, n, input_dims }, None)?;
+    if let Some(path) = arguments.affinities.as_ref().filter(|_| settings.affinity != Affinity::Precomputed) {
+        let cause = "another kind of affinities was asked for";
+        return Err(Error::request(format!("--affinities {path}"), cause, "give --affinity precomputed with it"));
+    }
+    let given = Given {
+        start: match &settings.init {
+            Start::File(path) => Some(start_from(path, &brought, settings.dims)?),
+            Start::Pca | Start::Random => None,
+        },
+        affinities: arguments
+            .affinities
+            .as_ref()
+            .map(|path| {
+                check_all_rows("--affinities", path, &brought)?;
+                input::read_triples(path, n)
+            })
+            .transpose()?,
+        neighbors,
+        projection: None,
+    };
+    let fingerprint = if plan.keep { container::fingerprint(&brought.points)? } else { 0 };
+    // What is not narrowed must be a matrix in memory; and a row of zeros under the cosine is a wrong request too: found here, before
+    // anything is said.
+    let brought = if plan.pca.is_some() { brought } else { input::in_memory(brought, memory.unwrap_or(u64::MAX))? };
+    if let Points::Dense(points) = &brought.points {
+        settings.metric.prepare(points.view())?;
+    }
+    Ok(Begun { brought, settings, given, fingerprint, input_dims, read })
+}
+
+/// What a run begins with that goes on from a kept map. Data that are given bring pictures, and what scores measure by.
+fn begin_again(arguments: &Embed, kept: &Kept, memory: Option<u64>) -> Result<Begun> {
+    let clock = Instant::now();
+    let About { name, n, input_dims, fingerprint, .. } = &kept.about;
+    let settings = given::settings(arguments, kept);
+    Plan::resolve(&settings, Shape { name, n: *n, input_dims: *input_dims }, None)?;
+    let opened = match &arguments.input {
+        None => None,
+        Some(path) => {
+            let opened = input::open(&input::Request { memory, ..arguments.request() })?;
+            if opened.points.dim() != (*n, *input_dims) || container::fingerprint(&opened.points)? != *fingerprint {
+                let cause = format!("these are not the data that the kept map is of, {name} then");
+                return Err(Error::request(path, cause, "give the same, read in the same way, or leave them out"));
+            }
+            Some(opened)
+        }
+    };
+    let (points, pictures) = match opened {
+        Some(Input { points: Points::Dense(points), pictures, .. }) => (points, pictures),
+        Some(Input { pictures, .. }) => (kept.prepared.points.clone(), pictures),
+        None => (kept.prepared.points.clone(), None),
+    };
+    let Along { labels, ids, columns } = kept.along.clone();
+    let brought = Input {
+        name: name.clone(),
+        points: Points::Dense(points),
+        labels,
+        ids,
+        columns,
+        pictures,
+        of: *n,
+        rows: None,
+        notes: Vec::new(),
+    };
+    let (given, read) = (Given::default(), clock.elapsed().as_secs_f64());
+    Ok(Begun { brought, settings, given, fingerprint: *fingerprint, input_dims: *input_dims, read })
+}
+
+/// Where a run is kept on its way: the first container that is asked for, or one beside the first output.
+fn checkpoint_place(arguments: &Embed) -> Result<Option<PathBuf>> {
+    if arguments.checkpoint.is_none() {
+        return Ok(None);
+    }
+    if let Some(asked) = arguments.outputs.iter().find(|path| render::is_container(path)) {
+        return Ok(Some(asked.clone()));
+    }
+    let Some(first) = arguments.outputs.first() else { return Ok(None) };
+    let refuse = |cause: String| {
+        Err(Error::request("--checkpoint", cause, "name a file for it, as in -o kept.nearfield, or resume from that"))
+    };
+    if first.as_os_str() == "-" {
+        return refuse("there is no file beside which it could be kept".into());
+    }
+    let place = first.with_extension(container::EXTENSION);
+    if place.exists() && !goes_on_from(arguments, &place) {
+        // It may be all that is left of a long run.
+        return refuse(format!("{} is there", place.display()));
+    }
+    render::check_place(&place)?;
+    Ok(Some(place))
+}
+
+/// Whether this is the file that the run goes on from.
+fn goes_on_from(arguments: &Embed, place: &Path) -> bool {
+    let resumed = arguments.resume.as_ref().and_then(|path| path.canonicalize().ok());
+    resumed.is_some_and(|resumed| place.canonicalize().is_ok_and(|place| place == resumed))
+}
+
+/// Writes a container.
+fn keep(path: &Path, about: &About, along: &Along, moment: &Moment) -> Result<()> {
+    let about = About { objective: moment.trace.last().map(|reading| reading.objective), ..about.clone() };
+    render::replace(path, |out| container::write(out, &about, along, moment))
+}
+
+/// What becomes of what was kept on the way and not asked for: it is removed when the maps are written, but for a run that was cut short,
+/// which can go on from it, and for the very file that this one went on from. Returns where to go on from.
+fn leave(
+    arguments: &Embed,
+    place: Option<&Path>,
+    written: bool,
+    brought: &Brought,
+    done: &job::Done,
+    maps_written: bool,
+) -> Result<Option<PathBuf>> {
+    let (Some(place), Some(moment)) = (place, done.moment()) else { return Ok(None) };
+    let whole = matches!(done.outcome.stop, Stop::Iterations | Stop::Converged);
+    if arguments.outputs.iter().any(|output| output == place) {
+        return Ok((!whole && maps_written).then(|| place.to_owned()));
+    }
+    if whole && maps_written && !goes_on_from(arguments, place) {
+        if written {
+            let failed = |error| Error::job(place.display(), format!("cannot be removed: {error}"), "remove it");
+            std::fs::remove_file(place).map_err(failed)?;
+        }
+        return Ok(None);
+    }
+    keep(place, brought.about, brought.along, &moment)?;
+    Ok((!whole).then(|| place.to_owned()))
 }
 
 /// Files that count all rows of the input serve only where none is left out.
@@ -308,7 +492,7 @@ fn check_outputs(arguments: &Embed) -> Result<()> {
     let outputs = arguments.outputs.iter().chain(&arguments.report).chain(&arguments.shepard).chain(&arguments.frames);
     let outputs = outputs.chain(&arguments.atlas);
     let files = [&arguments.labels, &arguments.id, &arguments.neighbors_file, &arguments.affinities];
-    let read = files.into_iter().flatten().chain([&arguments.input, &arguments.init]);
+    let read = files.into_iter().flatten().chain(&arguments.input).chain([&arguments.init]);
     outputs::check_distinct(outputs, &read.map(|path| Some(path.as_str())).collect::<Vec<_>>())
 }
 
@@ -318,28 +502,29 @@ fn clusters(done: &job::Done, k: usize, seed: u64) -> Result<Fit> {
     mixture::fit(&prepared, k, &mixture::Settings { seed, ..Default::default() }, None, &mut |_| Ok(true))
 }
 
-/// What goes along with the rows from the input to the map.
-struct Along {
-    ids: Option<Vec<String>>,
-    columns: Vec<Column>,
-    pictures: Option<Pictures>,
+/// What was read.
+struct Brought<'a> {
+    data: &'a Dataset,
+    along: &'a Along,
+    pictures: Option<&'a Pictures>,
+    about: &'a About,
 }
 
 fn write_maps(
     arguments: &Embed,
-    data: &Dataset,
-    along: &Along,
+    brought: &Brought,
     settings: &Settings,
     plan: &Plan,
     done: &job::Done,
     clusters: Option<&Fit>,
 ) -> Result<()> {
+    let Brought { data, along, pictures, about } = *brought;
     let components = clusters.map(|fit| cluster::classes(fit.labels(), fit.mixture.n_components()));
     let map = render::Map {
-        labels: components.as_ref().or(data.labels.as_ref()),
+        labels: components.as_ref().or(along.labels.as_ref()),
         ids: along.ids.as_deref(),
         columns: &along.columns,
-        pictures: along.pictures.as_ref(),
+        pictures,
         frames: &done.outcome.frames,
         title: &outputs::title(&data.name),
         caption: &caption(plan, settings, done, clusters),
@@ -347,7 +532,11 @@ fn write_maps(
         ..render::Map::new(done.outcome.embedding.points.view())
     };
     // One full disk does not keep the map from another.
-    let mut written: Vec<Result<()>> = arguments.outputs.iter().map(|path| outputs::write(path, &map)).collect();
+    let write = |path: &PathBuf| match done.moment().filter(|_| render::is_container(path)) {
+        Some(moment) => keep(path, about, along, &moment),
+        None => outputs::write(path, &map),
+    };
+    let mut written: Vec<Result<()>> = arguments.outputs.iter().map(write).collect();
     let placement = if arguments.grid { render::Placement::Grid } else { render::Placement::Points };
     written.extend(arguments.atlas.iter().map(|path| render::write_atlas(path, &map, placement)));
     written.extend(arguments.frames.iter().map(|path| render::write_film(path, &map)));

@@ -2,6 +2,7 @@
 
 use super::args::Info;
 use super::{End, adapters, host, outputs};
+use crate::container::{self, Head};
 use crate::data::{Labels, Points};
 use crate::error::size;
 use crate::plan::{Plan, Settings, Shape};
@@ -16,12 +17,51 @@ const NAMED: usize = 12;
 /// Runs the command.
 pub fn run(arguments: &Info) -> Result<End> {
     let path = &arguments.input;
-    let text = match ours(Path::new(path)) {
-        Some(text) => text,
-        None => data(arguments)?,
+    let text = match (kept(Path::new(path))?, ours(Path::new(path))) {
+        (Some(text), _) | (None, Some(text)) => text,
+        (None, None) => data(arguments)?,
     };
     adapters::print(&text)?;
     Ok(End::Done)
+}
+
+/// A map that was kept.
+fn kept(path: &Path) -> Result<Option<String>> {
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let Some(Head { about, iterations, tensors }) = container::head(path)? else { return Ok(None) };
+    let mut parts: Vec<(&str, u64)> = Vec::new();
+    for (name, bytes) in &tensors {
+        let part = name.split('.').next().unwrap_or_default();
+        match parts.iter_mut().find(|(known, _)| *known == part) {
+            Some((_, sum)) => *sum += bytes,
+            None => parts.push((part, *bytes)),
+        }
+    }
+    parts.sort_by_key(|&(_, bytes)| std::cmp::Reverse(bytes));
+    let all: u64 = parts.iter().map(|(_, bytes)| bytes).sum();
+    let parts: Vec<String> = parts.iter().map(|(part, bytes)| format!("{part} {}", size(*bytes))).collect();
+    let objective = about.objective.map_or_else(String::new, |objective| format!(", objective {objective:.4}"));
+    let mut lines = vec![
+        format!(
+            "{}: a map of {} in {} dimensions by {}, kept by nearfield {}",
+            path.display(),
+            outputs::title(&about.name),
+            about.dims,
+            about.method,
+            about.version
+        ),
+        format!("{} points of {} columns, seed {}", about.n, about.input_dims, about.seed),
+        format!("{iterations} of {} iterations done{objective}", about.planned),
+        format!("{}: {}", size(all), parts.join(", ")),
+    ];
+    if !about.options.is_empty() {
+        lines.push(format!("options: {}", about.options.join(" ")));
+    }
+    let more = if iterations < about.planned { "" } else { " --iterations 250" };
+    lines.push(format!("it goes on by: nearfield embed --resume {}{more} -o map.png", path.display()));
+    Ok(Some(lines.join("\n")))
 }
 
 /// A report of ours, or a picture or page.

@@ -9,6 +9,7 @@ mod bench;
 mod cluster;
 mod completions;
 mod embed;
+mod given;
 mod host;
 mod info;
 mod interrupt;
@@ -54,7 +55,9 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Err
         ColorChoice::Never => clap::ColorChoice::Never,
     };
     let matches = Cli::command().color(color).try_get_matches_from(arguments)?;
-    Cli::from_arg_matches(&matches)
+    let mut cli = Cli::from_arg_matches(&matches)?;
+    given::note(&mut cli, &matches);
+    Ok(cli)
 }
 
 /// Runs `nearfield bench` with these arguments, the table going to `out` and what its stages make through `spoil`, and returns the exit

@@ -10,7 +10,11 @@ const STDOUT: &str = "-";
 
 /// Whether a map can be written there: see [`render::check`].
 pub fn check(path: &Path) -> Result<()> {
-    if path == Path::new(STDOUT) { Ok(()) } else { render::check(path) }
+    match path {
+        _ if path == Path::new(STDOUT) => Ok(()),
+        _ if render::is_container(path) => render::check_place(path),
+        _ => render::check(path),
+    }
 }
 
 /// Writes a map, to stdout as a table; a closed pipe is not an error.

@@ -234,15 +234,15 @@ pub fn write(out: &mut dyn Write, about: &About, along: &Along, moment: &Moment)
     let Seconds { pca, knn, affinity, init, descend } = moment.seconds;
     outgoing.text("seconds", json!([pca, knn, affinity, init, descend, moment.descent_seconds]));
 
-    let (n, dims) = moment.map.dim();
-    outgoing.tensor("map", &[n, dims], flat(moment.map));
+    let n = moment.map.nrows();
+    outgoing.tensor("map", &[n, moment.map.ncols()], flat(moment.map));
     let state = [
         ("state.points", &snapshot.state.points),
         ("state.velocity", &snapshot.state.velocity),
         ("state.gains", &snapshot.state.gains),
     ];
     for (name, matrix) in state {
-        outgoing.tensor(name, &[n, dims], flat(matrix.view()));
+        outgoing.tensor(name, &[matrix.nrows(), matrix.ncols()], flat(matrix.view()));
     }
     outgoing.text("state.iterations", snapshot.iterations);
     if let Some(Resolution { order, spacing }) = snapshot.resolution {
@@ -261,7 +261,8 @@ pub fn write(out: &mut dyn Write, about: &About, along: &Along, moment: &Moment)
         let iterations: Vec<u64> = moment.frames.iter().map(|frame| frame.iteration as u64).collect();
         outgoing.tensor("frames.iterations", &[iterations.len()], Cow::Owned(iterations));
         for (number, frame) in moment.frames.iter().enumerate() {
-            outgoing.tensor(format!("frames.{number}"), &[n, dims], flat(frame.points.view()));
+            let (rows, columns) = frame.points.dim();
+            outgoing.tensor(format!("frames.{number}"), &[rows, columns], flat(frame.points.view()));
         }
     }
 
@@ -278,7 +279,7 @@ pub fn write(out: &mut dyn Write, about: &About, along: &Along, moment: &Moment)
     outgoing.text("recall", prepared.recall);
     if let Some(Calibrated { affinities, beta, row_entropy }) = &prepared.calibrated {
         let offsets: Vec<u64> = affinities.offsets.iter().map(|&offset| offset as u64).collect();
-        outgoing.tensor("affinities.offsets", &[n + 1], Cow::Owned(offsets));
+        outgoing.tensor("affinities.offsets", &[offsets.len()], Cow::Owned(offsets));
         outgoing.tensor("affinities.indices", &[affinities.indices.len()], Cow::Borrowed(&affinities.indices));
         outgoing.tensor("affinities.weights", &[affinities.weights.len()], Cow::Borrowed(&affinities.weights));
         outgoing.tensor("affinities.beta", &[beta.len()], Cow::Owned(beta.to_vec()));

@@ -291,9 +291,9 @@ pub const READERS: &[Reader] = &[
     },
     Reader {
         name: "safetensors",
-        extensions: &["safetensors"],
+        extensions: &["safetensors", "nearfield"],
         sniff: safetensors::sniff,
-        description: "one tensor, FILE.safetensors:NAME where there are several",
+        description: "one tensor, FILE.safetensors:NAME where there are several; of a kept map its tensor map, with its labels",
         read: safetensors::read,
     },
     Reader {

@@ -63,6 +63,7 @@ pub(super) fn read(mut source: Source, request: &Request) -> Result<Parsed> {
         },
         (None, []) => return Err(wrong("holds no tensor".into())),
         (None, [tensor]) => tensor,
+        (None, _) if let Some(map) = tensors.iter().find(|tensor| is_kept(&header) && tensor.name == "map") => map,
         (None, [first, ..]) => {
             let cause = format!("holds {} tensors: {}", tensors.len(), list());
             return Err(Error::request(&path, cause, format!("choose one, as {path}:{}", first.name)));
@@ -98,8 +99,14 @@ pub(super) fn read(mut source: Source, request: &Request) -> Result<Parsed> {
     }
     let (rows, rest) = tensor.shape.split_first().unwrap_or((&0, &[]));
     let columns = product(rest).unwrap_or_default() as usize;
+    let along = if request.map && is_kept(&header) && !source.packed() {
+        let first = 8 + length;
+        Some(along(&mut source, &tensors, first)?)
+    } else {
+        None
+    };
     source.name = name;
-    Body {
+    let mut parsed = Body {
         offset: 8 + length + begin,
         dtype,
         big_endian: false,
@@ -108,7 +115,65 @@ pub(super) fn read(mut source: Source, request: &Request) -> Result<Parsed> {
         last: false,
         source: &mut source,
     }
-    .points(request, notes)
+    .points(request, notes)?;
+    if let Some((labels, ids, columns)) = along {
+        let rows = parsed.rows.clone();
+        let here = |texts: Vec<String>| match &rows {
+            None => texts,
+            Some(rows) => rows.iter().filter_map(|&row| texts.get(row as usize).cloned()).collect(),
+        };
+        // What does not count as many as the rows is none of theirs.
+        let whole = |texts: Vec<String>| Some(texts).filter(|texts| texts.len() == parsed.of).map(here);
+        parsed.own_labels = labels.and_then(whole);
+        parsed.ids = ids.and_then(whole);
+        parsed.carried = columns.into_iter().filter_map(|(name, texts)| Some((name, whole(texts)?))).collect();
+    }
+    Ok(parsed)
+}
+
+/// Whether the file is a map that was kept, with labels and more beside it (`docs/container.md`).
+fn is_kept(header: &Value) -> bool {
+    header["__metadata__"]["format"] == "nearfield"
+}
+
+/// Labels, names, and columns by name, a text a row.
+type Along = (Option<Vec<String>>, Option<Vec<String>>, Vec<(String, Vec<String>)>);
+
+/// What lies along a kept map, in a file whose tensors begin at `first`.
+fn along(source: &mut Source, tensors: &[Tensor], first: u64) -> Result<Along> {
+    let mut bytes = |name: &str| -> Result<Option<(String, Vec<u8>)>> {
+        let Some(tensor) = tensors.iter().find(|tensor| tensor.name == name) else { return Ok(None) };
+        let [begin, end] = tensor.offsets;
+        let Some(length) = end.checked_sub(begin).filter(|_| end <= source.len - first) else { return Ok(None) };
+        Ok(Some((tensor.dtype.clone(), source.read_at(first + begin, length as usize)?)))
+    };
+    let list = |bytes: Option<(String, Vec<u8>)>| -> Option<Vec<String>> { serde_json::from_slice(&bytes?.1).ok() };
+    let mut values = |name: &str| -> Result<Option<Vec<String>>> {
+        let names = list(bytes(&format!("{name}.names"))?);
+        Ok(match (bytes(name)?, names) {
+            (Some((kind, of)), Some(names)) if kind == "U32" => {
+                let class = |bytes: &[u8; 4]| names.get(u32::from_le_bytes(*bytes) as usize).cloned();
+                of.as_chunks().0.iter().map(class).collect()
+            }
+            (Some((kind, of)), None) if kind == "F64" => {
+                Some(of.as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes).to_string()).collect())
+            }
+            _ => None,
+        })
+    };
+    let labels = values("labels")?;
+    let mut columns = Vec::new();
+    let mut all = Vec::new();
+    for number in 0.. {
+        match values(&format!("columns.{number}"))? {
+            Some(texts) => all.push(texts),
+            None => break,
+        }
+    }
+    if let Some(names) = list(bytes("columns")?) {
+        columns.extend(names.into_iter().zip(all));
+    }
+    Ok((labels, list(bytes("ids")?), columns))
 }
 
 /// The tensors in the order of the file, or what is wrong with the header.
