@@ -378,7 +378,8 @@ impl Course {
             } else {
                 None
             };
-            let due = schedule.checkpoint_every.is_some_and(|every| kept.elapsed() >= every);
+            let due =
+                self.iterations < iterations && schedule.checkpoint_every.is_some_and(|every| kept.elapsed() >= every);
             if due && reading.is_none() {
                 *saved = descent.snapshot()?;
             }

@@ -216,6 +216,17 @@ fn what_a_map_has_settled_is_not_asked_again() {
     assert!(folder.refused("embed --resume no.nearfield -o b.npy").contains("no.nearfield: no such file"));
     fs::write(folder.path("x.nearfield"), "x").expect("written");
     assert!(folder.refused("embed --resume x.nearfield -o b.npy").contains("x.nearfield: is no map that was kept"));
+    // Where something is written is never said by a file.
+    let mut kept = container::read(&folder.path("a.nearfield")).expect("sound");
+    for token in ["--output=evil.npy", "-oevil.npy", "--report=evil.json", "--", "evil.npy"] {
+        kept.about.options = vec![token.to_owned()];
+        let mut bytes = Vec::new();
+        container::write(&mut bytes, &kept.about, &kept.along, &kept.moment()).expect("memory takes it");
+        fs::write(folder.path("evil.nearfield"), bytes).expect("written");
+        let said = folder.refused("embed --resume evil.nearfield --iterations 5 -o b.npy");
+        assert!(said.contains("which no map keeps"), "{said}");
+    }
+    assert!(!folder.files().iter().any(|name| name.starts_with("evil") && name != "evil.nearfield"));
     let plan = folder.ok("embed --resume a.nearfield --iterations 5 --plan");
     assert!(plan.contains("iterations = 65") && plan.contains("n = 300"), "{plan}");
 }

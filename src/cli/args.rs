@@ -344,14 +344,14 @@ pub struct Embed {
     ///
     /// It is the first output of that kind, or has the first output's name with that extension; then it is removed when the maps are
     /// written. A run that was killed goes on from it.
-    #[arg(long, value_name = "TIME", value_parser = parse_time, help_heading = DESCENT)]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub checkpoint: Option<f64>,
 
     /// Go on with a kept map, exactly as if it had never stopped: INPUT is not needed, --iterations are more of them.
     ///
     /// Options are those that made it; those of the descent and of what is written may be given anew. Without --iterations it finishes what was
     /// planned. Data that are given must be those of the map, and bring pictures along.
-    #[arg(long, value_name = "FILE.nearfield", help_heading = DESCENT)]
+    #[arg(long, value_name = "FILE.nearfield")]
     pub resume: Option<PathBuf>,
 
     /// Iterations between two readings of the objective.

@@ -135,6 +135,7 @@ pub fn resume(now: &Embed, path: &Path) -> Result<Resumed> {
         return Err(Error::request(name, cause, "leave it out, or make another map"));
     }
     let kept = container::read(path)?;
+    kept.about.options.iter().try_for_each(|token| check_kept(path, token))?;
     let done = kept.course.iterations;
     let total = match now.iterations {
         Some(more) => done.saturating_add(more).min(u32::MAX as usize),
@@ -156,6 +157,16 @@ pub fn resume(now: &Embed, path: &Path) -> Result<Resumed> {
     let arguments = again(path, &tokens)?;
     let notes = other_phases(path, &kept, total)?.into_iter().collect();
     Ok(Resumed { arguments, kept, notes })
+}
+
+/// Refuses what no map keeps: a file from elsewhere must not say where something is written.
+fn check_kept(path: &Path, token: &str) -> Result<()> {
+    let id = token.strip_prefix("--").and_then(|option| option.split('=').next()).unwrap_or_default().replace('-', "_");
+    if id.is_empty() || id == "output" || OWN.contains(&id.as_str()) {
+        let cause = format!("it says {token:?}, which no map keeps");
+        return Err(Error::request(path.display(), cause, "make the map again"));
+    }
+    Ok(())
 }
 
 /// Parses options that were kept.

@@ -4,7 +4,7 @@ use super::args::Info;
 use super::{End, adapters, host, outputs};
 use crate::container::{self, Head};
 use crate::data::{Labels, Points};
-use crate::error::size;
+use crate::error::{printable, size};
 use crate::plan::{Plan, Settings, Shape};
 use crate::{Result, input};
 use serde_json::Value;
@@ -61,7 +61,8 @@ fn kept(path: &Path) -> Result<Option<String>> {
     }
     let more = if iterations < about.planned { "" } else { " --iterations 250" };
     lines.push(format!("it goes on by: nearfield embed --resume {}{more} -o map.png", path.display()));
-    Ok(Some(lines.join("\n")))
+    // Names and options are whatever the file says.
+    Ok(Some(lines.iter().map(|line| printable(line)).collect::<Vec<_>>().join("\n")))
 }
 
 /// A report of ours, or a picture or page.
