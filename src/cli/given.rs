@@ -5,7 +5,7 @@ use crate::container::{self, Kept};
 use crate::plan::{Plan, Settings, Shape};
 use crate::{Error, Result};
 use clap::parser::ValueSource;
-use clap::{ArgAction, ArgMatches, CommandFactory, FromArgMatches};
+use clap::{ArgAction, ArgMatches, CommandFactory};
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -22,7 +22,7 @@ const SETTLED: &[&str] = &[
     "log1p",
     "standardize",
     "image_size",
-    "color",
+    "rgb",
     "strict",
     "method",
     "kernel",
@@ -73,14 +73,11 @@ pub struct Given {
     pub token: String,
 }
 
-/// Parses a command line, and notes what was given of `nearfield embed`.
-pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> std::result::Result<Cli, clap::Error> {
-    let matches = Cli::command().try_get_matches_from(arguments)?;
-    let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut Cli::command()))?;
+/// Notes what was given of `nearfield embed`.
+pub fn note(cli: &mut Cli, matches: &ArgMatches) {
     if let (Command::Embed(embed), Some((_, given))) = (&mut cli.command, matches.subcommand()) {
         embed.given = options(given);
     }
-    Ok(cli)
 }
 
 /// The options of `nearfield embed` that were given, in the order of its help.
@@ -172,7 +169,7 @@ fn check_kept(path: &Path, token: &str) -> Result<()> {
 /// Parses options that were kept.
 fn again(path: &Path, tokens: &[String]) -> Result<Box<Embed>> {
     let line = ["nearfield", "embed"].into_iter().chain(tokens.iter().map(String::as_str));
-    match parse(line.map(OsString::from)).map(|cli| cli.command) {
+    match super::parse(line.map(OsString::from)).map(|cli| cli.command) {
         Ok(Command::Embed(arguments)) => Ok(arguments),
         Ok(_) => Err(Error::request(path.display(), "was made by another command", "make it again")),
         Err(error) => {
@@ -230,7 +227,7 @@ mod tests {
     #[test]
     fn what_was_given_is_told_and_parses_again() {
         let line = "nearfield embed sample:digits -o a.npy --perplexity 10,20 --log1p --device=cpu --carry a --carry b,c --seed 3";
-        let parsed = |line: &str| match parse(line.split(' ').map(OsString::from)).expect("sound").command {
+        let parsed = |line: &str| match crate::cli::parse(line.split(' ').map(OsString::from)).expect("sound").command {
             Command::Embed(embed) => embed,
             _ => unreachable!("it is embed"),
         };
