@@ -124,7 +124,7 @@ fn a_run_on_a_device_that_is_killed_twenty_times_loses_nothing() {
         return adapters::on_each(nearfield::gpu::Options::default(), |_| ());
     };
     let device = if adapter.is_software() { "llvmpipe" } else { "gpu" };
-    survives(&format!("--device {device} --field mesh"), 1200);
+    survives(&format!("--device {device} --field mesh"), 800);
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn what_a_map_has_settled_is_not_asked_again() {
         "--threads 1",
         "--marks points",
         "--score",
-        "--exaggeration-iterations 70",
+        "--exaggeration-iterations 64",
     ] {
         folder.ok(&format!("embed --resume a.nearfield {option} -o b.npy --iterations 5"));
     }
