@@ -42,6 +42,31 @@ pub struct Input {
     pub rows: Option<Vec<u32>>,
     /// What the reader did that a user should know, one sentence each.
     pub notes: Vec<String>,
+    /// What was done to the values that followed from all rows.
+    pub treatment: Treatment,
+}
+
+/// What was fitted to the rows of an input on their way, so that other rows can be treated as these were.
+///
+/// Lists of M are empty where there was nothing to fit.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Treatment {
+    /// Columns M that were read.
+    pub columns: usize,
+    /// `[M]` their names in the file, where they have names.
+    pub names: Vec<String>,
+    /// `[M]` what was taken from each column before it was rounded: a number in two parts, which together hold 64 bits.
+    pub shifts: Vec<[f64; 2]>,
+    /// All values were multiplied by 2 to this power.
+    pub exponent: i32,
+    /// `[M]` what stands in the place of missing values.
+    pub fills: Vec<f64>,
+    /// The median of the rows' sums, which rows were multiplied by after a division by their own; 0 where they were not.
+    pub sum: f64,
+    /// `[M]` what was taken from each column last.
+    pub means: Vec<f64>,
+    /// `[M]` what each column was multiplied by then.
+    pub scales: Vec<f64>,
 }
 
 /// `[N, M]` values, as they are held.

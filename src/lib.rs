@@ -43,6 +43,7 @@ pub mod plan;
 pub mod engine;
 pub mod container;
 pub mod job;
+pub mod transform;
 pub mod embedding;
 pub mod score;
 pub mod render;
@@ -70,6 +71,7 @@ pub const SHADERS: &[&[gpu::Shader]] = &[
     &[field::mesh::device::convolve::SHADER],
     &field::total::SHADERS,
     &optimizer::step::SHADERS,
+    transform::descend::SHADERS.as_flattened(),
     &[mixture::expectation::SHADER],
     &[mixture::moments::SHADER],
     &[bench::ceiling::SHADER],

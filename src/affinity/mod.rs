@@ -63,7 +63,7 @@ pub struct Calibrated<T> {
 ///
 /// A perplexity that [`check_perplexity`] refuses.
 pub fn calibrated<T: Real>(neighbors: &Neighbors<T>, law: &Law) -> Result<Calibrated<T>> {
-    let conditionals = conditionals(neighbors, law, |perplexity| Ok(calibrate(neighbors, T::of(perplexity))))?;
+    let conditionals = conditionals(neighbors, law)?;
     let row_entropy = row_entropy(&conditionals);
     Ok(Calibrated { affinities: symmetrize(neighbors, &conditionals), beta: conditionals.beta, row_entropy })
 }
@@ -83,7 +83,7 @@ pub fn affinities<T: Real>(neighbors: &Neighbors<T>, law: &Law) -> Result<Affini
 ///
 /// As there, and any fault of the device.
 pub fn calibrated_gpu(gpu: &Gpu, neighbors: &Neighbors<f32>, law: &Law) -> Result<Calibrated<f32>> {
-    let conditionals = conditionals(neighbors, law, |perplexity| calibrate_gpu(gpu, neighbors, perplexity as f32))?;
+    let conditionals = conditionals_gpu(gpu, neighbors, law)?;
     let row_entropy = row_entropy(&conditionals);
     Ok(Calibrated { affinities: symmetrize_gpu(gpu, neighbors, &conditionals)?, beta: conditionals.beta, row_entropy })
 }
@@ -97,8 +97,26 @@ pub fn affinities_gpu(gpu: &Gpu, neighbors: &Neighbors<f32>, law: &Law) -> Resul
     Ok(calibrated_gpu(gpu, neighbors, law)?.affinities)
 }
 
-/// p_j|i by any law, with `calibrate` for a perplexity.
-fn conditionals<T: Real>(
+/// p_j|i of `[N, k]` neighbours by any law but that of given affinities.
+///
+/// # Errors
+///
+/// A perplexity that [`check_perplexity`] refuses.
+pub fn conditionals<T: Real>(neighbors: &Neighbors<T>, law: &Law) -> Result<Conditionals<T>> {
+    conditionals_by(neighbors, law, |perplexity| Ok(calibrate(neighbors, T::of(perplexity))))
+}
+
+/// [`conditionals`] on the device.
+///
+/// # Errors
+///
+/// As there, and any fault of the device.
+pub fn conditionals_gpu(gpu: &Gpu, neighbors: &Neighbors<f32>, law: &Law) -> Result<Conditionals<f32>> {
+    conditionals_by(neighbors, law, |perplexity| calibrate_gpu(gpu, neighbors, perplexity as f32))
+}
+
+/// p_j|i, with `calibrate` for a perplexity.
+fn conditionals_by<T: Real>(
     neighbors: &Neighbors<T>,
     law: &Law,
     calibrate: impl Fn(f64) -> Result<Conditionals<T>>,

@@ -16,7 +16,7 @@
 mod file;
 
 use crate::affinity::Calibrated;
-use crate::data::{Affinities, Column, Frame, Labels, Points, Seconds, Trace, TracePoint};
+use crate::data::{Affinities, Column, Frame, Labels, Points, Seconds, Trace, TracePoint, Treatment};
 use crate::engine::{Course, Snapshot};
 use crate::error::{Error, Result};
 use crate::field::Method;
@@ -106,6 +106,8 @@ pub struct Along {
     pub ids: Option<Vec<String>>,
     /// Columns that are carried.
     pub columns: Vec<Column>,
+    /// What was fitted to the rows on their way.
+    pub treatment: Treatment,
 }
 
 /// Where a run stands.
@@ -300,7 +302,30 @@ pub fn write(out: &mut dyn Write, about: &About, along: &Along, moment: &Moment)
             write_labels(&mut outgoing, &format!("columns.{number}"), &column.values);
         }
     }
+    write_treatment(&mut outgoing, &along.treatment);
     outgoing.write(out)
+}
+
+/// What is empty is left out, and so is the number of columns, which is that of the input.
+fn write_treatment<'a>(outgoing: &mut Outgoing<'a>, treatment: &'a Treatment) {
+    let Treatment { columns: _, names, shifts, exponent, fills, sum, means, scales } = treatment;
+    if !names.is_empty() {
+        outgoing.texts("treat.names", names);
+    }
+    if !shifts.is_empty() {
+        outgoing.tensor("treat.shifts", &[shifts.len(), 2], Cow::Borrowed(shifts.as_flattened()));
+    }
+    for (name, values) in [("treat.fills", fills), ("treat.means", means), ("treat.scales", scales)] {
+        if !values.is_empty() {
+            outgoing.tensor(name, &[values.len()], Cow::Borrowed(values));
+        }
+    }
+    if *exponent != 0 {
+        outgoing.text("treat.exponent", exponent);
+    }
+    if *sum != 0.0 {
+        outgoing.text("treat.sum", sum);
+    }
 }
 
 fn write_labels<'a>(outgoing: &mut Outgoing<'a>, name: &str, labels: &'a Labels) {
@@ -385,7 +410,7 @@ pub fn read(path: &Path) -> Result<Kept> {
             format!("{} iterations lie behind its state and {} behind its map", snapshot.iterations, course.iterations);
         return Err(file.damaged(cause));
     }
-    let along = along(file, n)?;
+    let along = Along { treatment: treatment(file, about.input_dims)?, ..along(file, n)? };
     Ok(Kept { about, along, prepared, map, snapshot, course, seconds })
 }
 
@@ -579,7 +604,29 @@ fn along(file: &mut Incoming, n: usize) -> Result<Along> {
             columns.push(Column { name, values: labels_of(file, number, n)? });
         }
     }
-    Ok(Along { labels, ids, columns })
+    Ok(Along { labels, ids, columns, treatment: Treatment::default() })
+}
+
+fn treatment(file: &mut Incoming, columns: usize) -> Result<Treatment> {
+    let mut numbers = |name: &str, shape: &[usize]| {
+        let values = if file.has(name) { file.tensor::<f64>(name, shape)? } else { Vec::new() };
+        match values.iter().all(|x| x.is_finite()) {
+            true => Ok(values),
+            false => Err(file.damaged(format!("tensor {name} holds numbers that are not finite"))),
+        }
+    };
+    let shifts = numbers("treat.shifts", &[columns, 2])?;
+    let [fills, means, scales] = ["treat.fills", "treat.means", "treat.scales"];
+    let (fills, means, scales) =
+        (numbers(fills, &[columns])?, numbers(means, &[columns])?, numbers(scales, &[columns])?);
+    let names = if file.has("treat.names") { file.list("treat.names")? } else { Vec::new() };
+    let exponent = if file.texts.contains_key("treat.exponent") { file.value("treat.exponent")? } else { 0 };
+    let sum = if file.texts.contains_key("treat.sum") { finite(file, "treat.sum")? } else { 0.0 };
+    if !(names.is_empty() || names.len() == columns) || !(-2200..=2200).contains(&exponent) {
+        return Err(file.damaged(format!("its columns have {} names, or its values a factor of 2^{exponent}", names.len())));
+    }
+    let shifts = shifts.as_chunks().0.to_vec();
+    Ok(Treatment { columns, names, shifts, exponent, fills, sum, means, scales })
 }
 
 fn labels_of(file: &mut Incoming, number: usize, n: usize) -> Result<Labels> {

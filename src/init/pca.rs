@@ -17,6 +17,7 @@ use super::Normal;
 use super::slabs::{Centred, Moments, Short};
 use super::sparse::CentredSparse;
 use crate::data::Points;
+use crate::real::{sum_in_lanes, vectorized};
 use crate::{Error, Result};
 use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack};
@@ -25,6 +26,7 @@ use faer::linalg::matmul::matmul;
 use faer::reborrow::{Reborrow, ReborrowMut};
 use faer::{Accum, ColMut, Mat, MatRef, Par};
 use ndarray::{Array1, Array2, ArrayView2};
+use rayon::prelude::*;
 
 /// The first principal components of some points.
 #[derive(Debug, Clone)]
@@ -46,6 +48,38 @@ pub struct Projection {
     pub mean: Array1<f64>,
     /// [count, M] orthonormal rows: s_c = Σ_m (x_m − mean_m) v_cm.
     pub components: Array2<f64>,
+}
+
+impl Projection {
+    /// [n, count] coordinates of other points, `[n, M]`.
+    ///
+    /// Each row's sums are its own, whatever comes with it; they are those that the first points had but for the order of summation in
+    /// `f64`, which the rounding to `f32` hardly ever shows.
+    ///
+    /// # Errors
+    ///
+    /// Points of other columns.
+    pub fn of(&self, points: ArrayView2<f32>) -> Result<Array2<f32>> {
+        let (count, columns) = self.components.dim();
+        if points.ncols() != columns {
+            let cause = format!("points of {} columns cannot be narrowed as those of {columns} were", points.ncols());
+            return Err(Error::request("pca", cause, "give as many columns"));
+        }
+        let components = self.components.as_standard_layout();
+        let mean = self.mean.to_vec();
+        let mut scores = Array2::zeros((points.nrows(), count));
+        scores.outer_iter_mut().into_par_iter().zip(points.outer_iter()).for_each(|(mut scores, point)| {
+            let centred: Vec<f64> = point.iter().zip(&mean).map(|(&x, mean)| f64::from(x) - mean).collect();
+            for (score, component) in scores.iter_mut().zip(components.outer_iter()) {
+                let component = component.to_slice().expect("standard layout");
+                *score = vectorized(
+                    #[inline(always)]
+                    || sum_in_lanes(&centred, component, |x, v| x * v),
+                ) as f32;
+            }
+        });
+        Ok(scores)
+    }
 }
 
 impl Pca {

@@ -7,7 +7,7 @@ use super::pick::Pick;
 use super::settle::{Cells, Element, Settled, Treatment, room, settle, settle_narrow, survey, zeros};
 use super::source::{Source, fill};
 use super::{Parsed, Request, check_fits, check_shape, stored, treatment};
-use crate::data::{Points, Stored};
+use crate::data::{self, Points, Stored};
 use crate::error::{Error, Result};
 use half::{bf16, f16};
 use ndarray::Array2;
@@ -104,25 +104,28 @@ pub(super) fn check_claim(source: &Source, offset: u64, dtype: DType, claimed: O
     }
 }
 
+/// Rows left on their disk, what is to be said of them, and what was fitted.
+type OnDisk = (Box<dyn Stored>, Vec<String>, data::Treatment);
+
 impl Body<'_> {
     /// Reads and checks points, as the request wants them: what does not fit in memory stays on its disk where it can.
     pub fn points(mut self, request: &Request, mut notes: Vec<String>) -> Result<Parsed> {
         let (rows, columns) = self.pick.of;
         self.pick = Pick::of_array(request, &self.source.name, rows, columns)?;
         let (n, m) = self.pick.shape();
-        check_shape(&self.source.name, n as u64, m as u64)?;
+        check_shape(request, &self.source.name, n as u64, m as u64)?;
         let fits = check_fits(&self.source.name, n, m, self.source.limit);
         let rows_here = self.pick.rows.clone();
         if fits.is_err() && self.pick.is_all() && self.column_major.is_none() && !self.source.packed() {
             let stored = self.stored(treatment(request))?;
             notes.extend(stored.1);
-            return Ok(Parsed::new(Points::Stored(stored.0), rows, None, notes));
+            return Ok(Parsed { treatment: stored.2, ..Parsed::new(Points::Stored(stored.0), rows, None, notes) });
         }
         fits?;
         let settled = self.settle(treatment(request))?;
         notes.extend(settled.notes);
         let points = Array2::from_shape_vec((n, m), settled.points).expect("settled values are rows × columns");
-        Ok(Parsed::new(Points::Dense(points), rows, rows_here, notes))
+        Ok(Parsed { treatment: settled.treatment, ..Parsed::new(Points::Dense(points), rows, rows_here, notes) })
     }
 
     /// Reads and checks the values.
@@ -211,7 +214,7 @@ impl Body<'_> {
     }
 
     /// The values left on their disk, and what is to be said of them.
-    fn stored(mut self, treatment: Treatment) -> Result<(Box<dyn Stored>, Vec<String>)> {
+    fn stored(mut self, treatment: Treatment) -> Result<OnDisk> {
         match self.dtype {
             DType::Bool => self.on_disk(treatment, |[b]: [u8; 1]| f32::from(u8::from(b != 0))),
             DType::U8 => self.on_disk(treatment, |[b]: [u8; 1]| f32::from(b)),
@@ -236,7 +239,7 @@ impl Body<'_> {
         &mut self,
         treatment: Treatment,
         decode: impl Fn([u8; SIZE]) -> T + Copy + Send + Sync + 'static,
-    ) -> Result<(Box<dyn Stored>, Vec<String>)> {
+    ) -> Result<OnDisk> {
         let name = self.source.name.clone();
         let survey = survey(&mut Wide { body: self, decode }, &name, treatment)?;
         if !survey.differ {
@@ -247,7 +250,9 @@ impl Body<'_> {
         let path = self.source.path().to_string();
         let big_endian = self.big_endian;
         let decode = move |bytes| decode(little(bytes, big_endian));
-        Ok((Box::new(stored::Array::open(path, self.offset, self.pick.of, decode, survey)?), notes))
+        let treatment = survey.treatment();
+        let stored = stored::Array::<T, _, SIZE>::open(path, self.offset, self.pick.of, decode, survey)?;
+        Ok((Box::new(stored), notes, treatment))
     }
 
     /// The values as text, for labels: whole numbers without a fraction.

@@ -4,7 +4,7 @@
 use super::check_fits;
 use super::settle::{Cells, Treatment, settle, survey};
 use super::stored;
-use crate::data::Points;
+use crate::data::{Points, Treatment as Fitted};
 use crate::error::{Error, Result, size};
 use ndarray::Array2;
 use std::fs::File;
@@ -47,13 +47,13 @@ pub(super) struct Aside<F, P> {
 }
 
 impl<F: Fn(usize) -> String, P: Fn(usize) -> String> Aside<F, P> {
-    /// The points: in memory if there is room for them as `f32`, else as they lie; and what is to be said of them.
-    pub fn settle(mut self, name: &str, treatment: Treatment, limit: u64) -> Result<(Points, Vec<String>)> {
+    /// The points: in memory if there is room for them as `f32`, else as they lie; what is to be said of them, and what was fitted.
+    pub fn settle(mut self, name: &str, treatment: Treatment, limit: u64) -> Result<(Points, Vec<String>, Fitted)> {
         let (n, m) = self.shape;
         if check_fits(name, n, m, limit).is_ok() {
             let settled = settle(&mut self, name, treatment)?;
             let points = Array2::from_shape_vec((n, m), settled.points).expect("settled values are rows × columns");
-            return Ok((Points::Dense(points), settled.notes));
+            return Ok((Points::Dense(points), settled.notes, settled.treatment));
         }
         let survey = survey(&mut self, name, treatment)?;
         if !survey.differ {
@@ -66,8 +66,9 @@ impl<F: Fn(usize) -> String, P: Fn(usize) -> String> Aside<F, P> {
             size(bytes),
             folder.display()
         ));
-        let stored = stored::Array::of(name.to_string(), self.file, 0, (n, m), f64::from_le_bytes, survey);
-        Ok((Points::Stored(Box::new(stored)), notes))
+        let fitted = survey.treatment();
+        let stored = stored::Array::<f64, _, 8>::of(name.to_string(), self.file, 0, (n, m), f64::from_le_bytes, survey);
+        Ok((Points::Stored(Box::new(stored)), notes, fitted))
     }
 }
 

@@ -9,7 +9,7 @@ use super::pick::{Found, Pick, Places, chosen, drawn, find, known, shown};
 use super::settle::{Cells, Survey, settle, survey};
 use super::source::Source;
 use super::sparse::Raw;
-use super::{Parsed, Request, Sniff, check_files, check_fits, check_shape, quoted, treatment};
+use super::{Parsed, Request, Sniff, check_files, check_fits, check_shape, distinct, quoted, treatment};
 use crate::data::{Points, Stored};
 use crate::error::{Error, Result};
 use half::f16;
@@ -123,7 +123,7 @@ impl File {
             Matrix::Dense(dataset) => self.shape_of(dataset)?,
             Matrix::Compressed { shape, .. } => *shape,
         };
-        check_shape(&self.name, n as u64, m as u64)?;
+        check_shape(request, &self.name, n as u64, m as u64)?;
         let cells = self.table("obs", n)?;
         let genes = match part.as_str() {
             "raw/X" => self.table("raw/var", m)?,
@@ -143,7 +143,7 @@ impl File {
             columns: columns.map(|columns| columns.into_iter().map(|column| column as u32).collect()),
         };
         let (rows, columns) = pick.shape();
-        check_shape(&self.name, rows as u64, columns as u64)?;
+        check_shape(request, &self.name, rows as u64, columns as u64)?;
         // First what is beside the points: what is wrong with that is said before a long read.
         let [labels, ids] = self.labels_and_ids(cells.as_ref(), request, &pick)?;
         let carried = self.carried(cells.as_ref(), request, &pick)?;
@@ -151,11 +151,15 @@ impl File {
             Some(genes) => format!("column {}", shown(&genes[pick.column(column)])),
             None => format!("column {}", pick.column(column)),
         };
+        let named: Vec<usize> = (0..columns).map(|column| pick.column(column)).collect();
         let columns: Vec<String> = (0..columns).map(called).collect();
         let mut parsed = match matrix {
             Matrix::Dense(dataset) => self.dense(*dataset, pick, &columns, request)?,
             Matrix::Compressed { group, by_rows, shape } => self.compressed(&group, by_rows, shape, pick, request)?,
         };
+        if let Some(genes) = &genes {
+            parsed.names = distinct(named.iter().map(|&column| genes[column].clone()).collect(), named.len());
+        }
         parsed.columns = columns;
         (parsed.labels, parsed.ids, parsed.carried) = (labels, ids, carried);
         Ok(parsed)
@@ -272,7 +276,8 @@ impl File {
         if fits {
             let settled = settle(&mut cells, &self.name, treatment)?;
             let points = Array2::from_shape_vec((n, m), settled.points).expect("settled values are rows × columns");
-            return Ok(Parsed::new(Points::Dense(points), of, rows_here, settled.notes));
+            let treatment = settled.treatment;
+            return Ok(Parsed { treatment, ..Parsed::new(Points::Dense(points), of, rows_here, settled.notes) });
         }
         let survey = survey(&mut cells, &self.name, treatment)?;
         if !survey.differ {
@@ -280,8 +285,9 @@ impl File {
         }
         let mut notes = survey.notes.clone();
         notes.push("the matrix does not fit in memory and is read from its file at every step".into());
+        let treatment = survey.treatment();
         let points = Box::new(OnDisk { name: self.name.clone(), dataset, shape: (n, m), survey, limit: self.limit });
-        Ok(Parsed::new(Points::Stored(points), of, None, notes))
+        Ok(Parsed { treatment, ..Parsed::new(Points::Stored(points), of, None, notes) })
     }
 
     fn compressed(
@@ -595,7 +601,7 @@ struct OnDisk {
     name: String,
     dataset: Dataset,
     shape: (usize, usize),
-    survey: Survey<f64>,
+    survey: Survey,
     limit: u64,
 }
 

@@ -24,7 +24,7 @@ pub(super) fn read(mut source: Source, request: &Request) -> Result<Parsed> {
         let cause = format!("is one-dimensional, [{rows}]");
         return Err(Error::request(&source.name, cause, "points have rows and columns; labels are given by --labels"));
     }
-    check_shape(&source.name, *rows, product(rest).unwrap_or(u64::MAX))?;
+    check_shape(request, &source.name, *rows, product(rest).unwrap_or(u64::MAX))?;
     let pixels = match *rest {
         [height, width] => Some([width, height, 1]),
         [height, width, 3] => Some([width, height, 3]),

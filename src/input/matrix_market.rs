@@ -94,7 +94,7 @@ pub(super) fn read(mut source: Source, request: &Request) -> Result<Parsed> {
         (&[rows, columns], false) => (rows, columns, u128::from(rows) * u128::from(columns)),
         _ => return Err(wrong(at, format!(" is {}, which is no shape", quoted(&line)))),
     };
-    check_shape(&name, rows, columns)?;
+    check_shape(request, &name, rows, columns)?;
     if rows > u64::from(u32::MAX - 1) || columns > u64::from(u32::MAX - 1) {
         return Err(wrong(at, format!(" claims {rows} rows and {columns} columns, and 2^32 are too many")));
     }
@@ -134,7 +134,7 @@ pub(super) fn read(mut source: Source, request: &Request) -> Result<Parsed> {
             let picked = Array2::from_shape_fn(pick.shape(), |(i, c)| points[[pick.row(i), pick.column(c)]]);
             *points = picked;
         }
-        parsed.rows = pick.rows;
+        (parsed.rows, parsed.treatment) = (pick.rows, settled.treatment);
         return Ok(parsed);
     }
     let mut triples = Vec::new();

@@ -50,9 +50,10 @@ pub use triples::read_triples;
 
 use crate::data::{self, Column, Dataset, Input, Labels, Points};
 use crate::error::{Error, Result, size};
-use ndarray::Array2;
+use ndarray::{Array2, Axis};
 use settle::Treatment;
 use source::Source;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The fewest rows that a map can be made of.
@@ -109,7 +110,7 @@ impl Default for Pictures {
 }
 
 /// What to read, and how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Request<'a> {
     /// A path, of a file or of a folder of pictures; `FILE:NAME` for one array of several in a file; `-` for standard input; or
     /// `sample:NAME` for one of [`SAMPLES`].
@@ -151,6 +152,9 @@ pub struct Request<'a> {
     /// Whether the file holds a map, written by us or others, whose coordinates are taken as they stand: of a table its axes (see `columns`), the
     /// columns `label` and `id` where nothing else is asked for, and all other columns to carry.
     pub map: bool,
+    /// Treat values as these were, which the options that treat them were fitted to: rows to be placed beside those. There may then be any
+    /// number of them, alike or not; columns are taken by the names that those had.
+    pub fitted: Option<&'a data::Treatment>,
     /// Bytes that what is read may take: a matrix that would take more is left on its disk where it can be, else refused; nothing is
     /// unpacked beyond it.
     pub memory: Option<u64>,
@@ -177,6 +181,7 @@ impl<'a> Request<'a> {
             shifts_cancel: true,
             distances: false,
             map: false,
+            fitted: None,
             memory: None,
         }
     }
@@ -189,6 +194,11 @@ impl<'a> Request<'a> {
     /// Whether rows may be left out.
     fn leaves_rows_out(&self) -> bool {
         self.missing == Missing::Drop || self.subsample.is_some()
+    }
+
+    /// The fewest rows that there may be.
+    fn fewest(&self) -> usize {
+        if self.fitted.is_some() { 1 } else { FEWEST_ROWS }
     }
 
     fn limit(&self) -> u64 {
@@ -211,6 +221,9 @@ impl<'a> Request<'a> {
         }
     }
 }
+
+/// From so many names on columns are not sought one by one: all are read, and must be those.
+const MANY_NAMES: usize = 2000;
 
 /// Bytes that reading may take where nobody says: 16 GiB.
 const UNKNOWN_MEMORY: u64 = 16 << 30;
@@ -367,6 +380,10 @@ struct Parsed {
     points: Points,
     /// What messages call the columns, where they have names.
     columns: Vec<String>,
+    /// The columns' names in the file, where they have names and no two the same.
+    names: Vec<String>,
+    /// What was fitted so far.
+    treatment: data::Treatment,
     /// Rows of the file.
     of: usize,
     /// Which of them are here, if not all.
@@ -389,6 +406,8 @@ impl Parsed {
         Parsed {
             points,
             columns: Vec::new(),
+            names: Vec::new(),
+            treatment: data::Treatment::default(),
             of,
             rows,
             labels: None,
@@ -397,6 +416,29 @@ impl Parsed {
             carried: Vec::new(),
             pictures: None,
             notes,
+        }
+    }
+
+    /// Puts the columns in the order of those that the points are to be treated as.
+    fn arrange(&mut self, fitted: &data::Treatment, name: &str) -> Result<()> {
+        settle::check_columns(name, self.points.dim().1, fitted.columns)?;
+        self.treatment = fitted.clone();
+        if self.names == fitted.names || self.names.len() != fitted.names.len() {
+            return Ok(());
+        }
+        let places: BTreeMap<&String, usize> = self.names.iter().enumerate().map(|(c, name)| (name, c)).collect();
+        let order: Option<Vec<usize>> = fitted.names.iter().map(|name| places.get(name).copied()).collect();
+        match (order, &mut self.points) {
+            (Some(order), Points::Dense(points)) if fitted.shifts.is_empty() => {
+                *points = points.select(Axis(1), &order).as_standard_layout().into_owned();
+                self.columns = order.iter().filter_map(|&c| self.columns.get(c).cloned()).collect();
+                Ok(())
+            }
+            _ => {
+                let first: Vec<&str> = fitted.names.iter().take(12).map(String::as_str).collect();
+                let cause = "its columns are others than those of the map's data, or stand in another order";
+                Err(Error::request(name, cause, format!("give them as {}", first.join(", "))))
+            }
         }
     }
 
@@ -426,6 +468,10 @@ pub fn read(request: &Request) -> Result<Dataset> {
 ///
 /// Errors: as for [`read`].
 pub fn open(request: &Request) -> Result<Input> {
+    let request = &match request.fitted {
+        Some(fitted) if (1..MANY_NAMES).contains(&fitted.names.len()) => Request { columns: &fitted.names, ..*request },
+        _ => *request,
+    };
     request.check_distances()?;
     let is_folder = Path::new(request.input).is_dir();
     if request.pictures.is_some() && !is_folder {
@@ -447,6 +493,10 @@ pub fn open(request: &Request) -> Result<Input> {
         thumbnails::keep(&mut parsed, request, [width, height, 1], (0.0, white));
     }
     let name = if request.input == "-" { "stdin" } else { request.input };
+    match request.fitted {
+        Some(fitted) => parsed.arrange(fitted, name)?,
+        None => (parsed.treatment.columns, parsed.treatment.names) = (parsed.points.dim().1, parsed.names.clone()),
+    }
     treat::treat(&mut parsed, request, name)?;
     // A file has a label for every row of the input; those of the rows that are here are taken.
     let (of, rows) = (parsed.of, parsed.rows.as_deref());
@@ -482,6 +532,7 @@ pub fn open(request: &Request) -> Result<Input> {
         of: parsed.of,
         rows: parsed.rows,
         notes: parsed.notes,
+        treatment: parsed.treatment,
     })
 }
 
@@ -549,6 +600,7 @@ pub fn in_memory(mut input: Input, memory: u64) -> Result<Input> {
             of: input.of,
             rows: None,
             notes: Vec::new(),
+            treatment: data::Treatment::default(),
         };
         input.points = Points::Dense(dense(bare, memory)?.points);
     }
@@ -566,7 +618,7 @@ fn made(make: fn() -> (Array2<f32>, Vec<String>), request: &Request) -> Result<P
     let (n, m) = points.dim();
     let pick = pick::Pick::of_array(request, request.input, n, m)?;
     let (rows, columns) = pick.shape();
-    check_shape(request.input, rows as u64, columns as u64)?;
+    check_shape(request, request.input, rows as u64, columns as u64)?;
     let picked = Array2::from_shape_fn(pick.shape(), |(i, c)| points[[pick.row(i), pick.column(c)]]);
     let labels = (0..rows).map(|i| names[pick.row(i)].clone()).collect();
     Ok(Parsed { own_labels: Some(labels), ..Parsed::new(Points::Dense(picked), n, pick.rows, Vec::new()) })
@@ -670,11 +722,14 @@ fn reader_of(source: &Source) -> Result<&'static Reader> {
 }
 
 /// Refuses a matrix too small for a map before anything of it is read or allocated.
-fn check_shape(name: &str, rows: u64, columns: u64) -> Result<()> {
+fn check_shape(request: &Request, name: &str, rows: u64, columns: u64) -> Result<()> {
     if columns == 0 {
         return Err(Error::request(name, "has no columns of numbers", "at least 1 is needed"));
     }
-    if rows < FEWEST_ROWS as u64 {
+    if rows < request.fewest() as u64 {
+        if request.fitted.is_some() {
+            return Err(Error::request(name, "has no rows", "give at least 1"));
+        }
         let cause = format!("has {}, and a map needs at least {FEWEST_ROWS}", counted(rows, "row"));
         return Err(Error::request(name, cause, "give more rows"));
     }
@@ -701,9 +756,12 @@ fn check_files(request: &Request) -> Result<()> {
 }
 
 /// How points are made ready for the request's metric, and for what is done to them after.
-fn treatment(request: &Request) -> Treatment {
+fn treatment<'a>(request: &Request<'a>) -> Treatment<'a> {
     if request.map {
         return Treatment::AsGiven;
+    }
+    if let Some(fitted) = request.fitted {
+        return Treatment::As { fitted, missing: request.missing != Missing::Refuse };
     }
     // What is standardised is shifted anyway; logarithms and sizes need the values as they are.
     let untouched = request.log1p || request.normalize.is_some();
@@ -726,6 +784,15 @@ fn check_fits(name: &str, rows: usize, columns: usize, limit: u64) -> Result<()>
         size(limit)
     );
     Err(Error::request(name, cause, "take fewer by --subsample or --columns, or give --host-memory if there is more"))
+}
+
+/// Names of `m` columns, if they tell all of them apart and are no lists of several.
+fn distinct(names: Vec<String>, m: usize) -> Vec<String> {
+    let mut sorted: Vec<&String> = names.iter().collect();
+    sorted.sort_unstable();
+    let differ =
+        sorted.windows(2).all(|pair| pair[0] != pair[1]) && sorted.first().is_some_and(|name| !name.is_empty());
+    if differ && names.len() == m { names } else { Vec::new() }
 }
 
 /// "1 row", "2 rows".

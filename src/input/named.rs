@@ -3,7 +3,7 @@
 use super::aside::{Aside, Put};
 use super::pick::{Found, axes, chosen, drawn, find, known, shown};
 use super::settle::{InMemory, settle};
-use super::{Parsed, Request, check_files, check_shape, treatment};
+use super::{Parsed, Request, check_files, check_shape, distinct, treatment};
 use crate::data::Points;
 use crate::error::{Error, Result};
 use ndarray::Array2;
@@ -301,19 +301,19 @@ impl<'a> Gather<'a> {
             let cause = format!("is truncated: {} of its {} rows are there", self.read, self.of);
             return Err(Error::request(self.name, cause, "write it again"));
         }
-        check_shape(self.name, n as u64, m as u64)?;
+        check_shape(self.request, self.name, n as u64, m as u64)?;
         let column = |c: usize| self.columns[c].clone();
         let place = |index: usize| {
             let row = self.drawn.as_ref().map_or(index / m, |rows| rows[index / m] as usize);
             format!("row {row}, {}", self.columns[index % m])
         };
         let treatment = treatment(self.request);
-        let (points, told) = match self.values {
+        let (points, told, fitted) = match self.values {
             Values::Held(values) => {
                 let settled =
                     settle(&mut InMemory { values: &values, columns: m, column, place }, self.name, treatment)?;
                 let points = Array2::from_shape_vec((n, m), settled.points).expect("settled values are rows × columns");
-                (Points::Dense(points), settled.notes)
+                (Points::Dense(points), settled.notes, settled.treatment)
             }
             Values::Aside(put) => {
                 Aside { file: put.done()?, shape: (n, m), column, place }.settle(self.name, treatment, self.limit)?
@@ -326,6 +326,8 @@ impl<'a> Gather<'a> {
         parsed.ids = roles.id.map(|_| self.ids);
         parsed.carried = roles.carried.iter().map(|&column| names[column].clone()).zip(self.carried).collect();
         parsed.columns = self.columns;
+        parsed.names = distinct(roles.values.iter().map(|&column| names[column].clone()).collect(), m);
+        parsed.treatment = fitted;
         Ok(parsed)
     }
 }

@@ -27,12 +27,12 @@ pub(super) fn read(mut source: Source, request: &Request) -> Result<Parsed> {
     source.check_no_part()?;
     let header = header(&mut source)?;
     header.check_numbers(&source.name)?;
-    let notes = check_axes(&source.name, &header.shape)?;
+    let notes = check_axes(request, &source.name, &header.shape)?;
     header.body(&mut source)?.points(request, notes)
 }
 
 /// Refuses what is not rows of columns; says that more axes are flattened.
-pub(super) fn check_axes(name: &str, shape: &[u64]) -> Result<Vec<String>> {
+pub(super) fn check_axes(request: &Request, name: &str, shape: &[u64]) -> Result<Vec<String>> {
     let [rows, rest @ ..] = shape else {
         return Err(Error::request(name, "holds a single value", "points are needed, [n, columns]"));
     };
@@ -41,7 +41,7 @@ pub(super) fn check_axes(name: &str, shape: &[u64]) -> Result<Vec<String>> {
         return Err(Error::request(name, cause, "points are [n, columns]: reshape(-1, 1) if they have one column"));
     }
     // A product that does not fit is caught later, by the product of the whole shape.
-    check_shape(name, *rows, product(rest).unwrap_or(u64::MAX))?;
+    check_shape(request, name, *rows, product(rest).unwrap_or(u64::MAX))?;
     let axes: Vec<String> = rest.iter().map(u64::to_string).collect();
     Ok(if axes.len() > 1 { vec![format!("each row of {} values was flattened", axes.join("×"))] } else { Vec::new() })
 }

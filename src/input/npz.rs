@@ -119,12 +119,12 @@ impl Archive {
     }
 
     /// Rows and columns.
-    fn shape(&mut self) -> Result<(usize, usize)> {
+    fn shape(&mut self, request: &Request) -> Result<(usize, usize)> {
         let name = self.name.clone();
         let shape = self.need("shape", npy::read_indices)?;
         match shape[..] {
             [rows, columns] if rows >= 0 && (0..=i64::from(u32::MAX - 1)).contains(&columns) => {
-                check_shape(&name, rows as u64, columns as u64)?;
+                check_shape(request, &name, rows as u64, columns as u64)?;
                 if rows > i64::from(u32::MAX) {
                     return Err(Error::request(name, format!("has {rows} rows"), "take fewer"));
                 }
@@ -150,7 +150,7 @@ impl Archive {
                 return Err(Error::request(name, cause, "save it .tocsr()"));
             }
         };
-        let (rows, columns) = self.shape()?;
+        let (rows, columns) = self.shape(request)?;
         let offsets = self.need("indptr", npy::read_indices)?;
         let indices = self.need("indices", npy::read_indices)?;
         let values = self.need("data", npy::read_wide)?;
@@ -165,7 +165,7 @@ impl Archive {
     /// COO.
     fn coordinates(mut self, request: &Request) -> Result<Parsed> {
         let name = self.name.clone();
-        let (rows, columns) = self.shape()?;
+        let (rows, columns) = self.shape(request)?;
         let i = self.need("row", npy::read_indices)?;
         let j = self.need("col", npy::read_indices)?;
         let values = self.need("data", npy::read_wide)?;

@@ -82,12 +82,12 @@ pub(super) fn read(request: &Request) -> Result<Parsed> {
         notes.push(format!("{} more are broken and left out", counted((wrong.len() - TOLD) as u64, "picture")));
     }
     let kept: Vec<usize> = (0..tried.len()).filter(|&i| broken[i].is_none()).collect();
-    if kept.len() < super::FEWEST_ROWS {
+    if kept.len() < request.fewest() {
         let cause = format!(
             "has {}, {} of them whole, and a map needs at least {}",
             counted(of as u64, "picture"),
             kept.len(),
-            super::FEWEST_ROWS
+            request.fewest()
         );
         return Err(Error::request(name, cause, "give more"));
     }
@@ -97,7 +97,9 @@ pub(super) fn read(request: &Request) -> Result<Parsed> {
     }
     let whole = kept.clone();
     let kept: Vec<u32> = kept.into_iter().map(|i| tried[i]).collect();
-    super::settle::check_rows_differ(name, points.as_slice().expect("made in standard layout"), m, false)?;
+    if request.fitted.is_none() {
+        super::settle::check_rows_differ(name, points.as_slice().expect("made in standard layout"), m, false)?;
+    }
     let ids: Vec<String> = kept.iter().map(|&file| relative(file)).collect();
     // The folder right below the one that was given; of pictures beside such folders, none.
     let label = |id: &String| id.split_once('/').map_or_else(|| ".".to_string(), |(label, _)| label.to_string());

@@ -89,7 +89,7 @@ pub(super) fn read(mut source: Source, request: &Request) -> Result<Parsed> {
             return Err(Error::request(name, cause, "save it as F32"));
         }
     };
-    let notes = npy::check_axes(&name, &tensor.shape)?;
+    let notes = npy::check_axes(request, &name, &tensor.shape)?;
     let bytes = product(&tensor.shape).and_then(|count| count.checked_mul(dtype.size() as u64));
     let [begin, end] = tensor.offsets;
     let there = if source.packed() { u64::MAX } else { source.len - 8 - length };

@@ -10,17 +10,24 @@
 //!   beside a huge one keep their squares from vanishing. Up to between 1 and 2.
 
 use super::counted;
+use crate::data;
 use crate::error::{Error, Result};
 
 /// What may be done to values on their way to `f32`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Treatment {
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Treatment<'a> {
     /// Points, whose differences count: scaled and, if shifts cancel in their metric, shifted where needed.
     Points {
         shifts_cancel: bool,
         /// Whether a factor common to all values may be taken out.
         scale: bool,
         /// Whether NaN is a value that is missing and stays so.
+        missing: bool,
+    },
+    /// As other points were, which may have asked for more than these do. There may be few of them.
+    As {
+        fitted: &'a data::Treatment,
+        /// As above.
         missing: bool,
     },
     /// Rounded and nothing else.
@@ -33,6 +40,10 @@ pub(super) trait Element: Copy + PartialOrd + Send + Sync + 'static {
     fn wide(self) -> f64;
     /// self − origin, as exactly as `f64` can hold it.
     fn minus(self, origin: Self) -> f64;
+    /// self − an origin in [parts](Element::parts), likewise.
+    fn minus_parts(self, origin: [f64; 2]) -> f64;
+    /// Itself, as the sum of two `f64` that hold all of it.
+    fn parts(self) -> [f64; 2];
     /// Halfway between two numbers of like sign; a whole number if both are.
     fn middle(self, other: Self) -> Self;
     /// Whether an `f32` holds it exactly.
@@ -49,6 +60,13 @@ macro_rules! float {
             #[inline(always)]
             fn minus(self, origin: Self) -> f64 {
                 self as f64 - origin as f64
+            }
+            #[inline(always)]
+            fn minus_parts(self, [high, low]: [f64; 2]) -> f64 {
+                self as f64 - (high + low)
+            }
+            fn parts(self) -> [f64; 2] {
+                [self as f64, 0.0]
             }
             fn middle(self, other: Self) -> Self {
                 let middle = self / 2.0 + other / 2.0;
@@ -74,6 +92,14 @@ macro_rules! integer {
             #[inline(always)]
             fn minus(self, origin: Self) -> f64 {
                 (self as i128 - origin as i128) as f64
+            }
+            #[inline(always)]
+            fn minus_parts(self, [high, low]: [f64; 2]) -> f64 {
+                (self as i128 - high as i128 - low as i128) as f64
+            }
+            fn parts(self) -> [f64; 2] {
+                let high = self as f64;
+                [high, (self as i128 - high as i128) as f64]
             }
             fn middle(self, other: Self) -> Self {
                 ((self as i128 + other as i128) / 2) as $t
@@ -106,6 +132,8 @@ pub(super) trait Cells {
 pub(super) struct Settled {
     pub points: Vec<f32>,
     pub notes: Vec<String>,
+    /// Its `shifts` and `exponent`.
+    pub treatment: data::Treatment,
 }
 
 /// Largest and smallest value of one column, and whether every value fits an `f32`.
@@ -152,24 +180,26 @@ pub(super) fn settle<C: Cells>(cells: &mut C, name: &str, treatment: Treatment) 
     if treatment.is_final() {
         check_rows_differ(name, &points, columns, survey.differ)?;
     }
-    Ok(Settled { points, notes: survey.notes })
+    let treatment = survey.treatment();
+    Ok(Settled { points, notes: survey.notes, treatment })
 }
 
-impl Treatment {
+impl Treatment<'_> {
     /// Whether the values are then as they stay.
     fn is_final(self) -> bool {
         matches!(self, Treatment::Points { missing: false, .. })
     }
 
     fn allows_missing(self) -> bool {
-        matches!(self, Treatment::Points { missing: true, .. })
+        matches!(self, Treatment::Points { missing: true, .. } | Treatment::As { missing: true, .. })
     }
 }
 
 /// What a first visit of all values found, and what is to be done to them.
-pub(super) struct Survey<T> {
-    /// What is taken from each column.
-    shifts: Vec<Option<T>>,
+pub(super) struct Survey {
+    /// What is taken from each column, if anything is.
+    shifts: Vec<Option<[f64; 2]>>,
+    exponent: i32,
     /// 2^exponent in two factors, as it can lie beyond f64 where they do not.
     factors: [f64; 2],
     /// Whether the values of any column differ.
@@ -177,12 +207,21 @@ pub(super) struct Survey<T> {
     pub notes: Vec<String>,
 }
 
-impl<T: Element> Survey<T> {
+impl Survey {
+    /// What was fitted.
+    pub fn treatment(&self) -> data::Treatment {
+        let shifts = match self.shifts.iter().any(Option::is_some) {
+            true => self.shifts.iter().map(|shift| shift.unwrap_or_default()).collect(),
+            false => Vec::new(),
+        };
+        data::Treatment { shifts, exponent: self.exponent, ..Default::default() }
+    }
+
     /// A value as it becomes.
     #[inline(always)]
-    pub fn rounded(&self, column: usize, value: T) -> f32 {
+    pub fn rounded<T: Element>(&self, column: usize, value: T) -> f32 {
         let centred = match self.shifts[column] {
-            Some(shift) => value.minus(shift),
+            Some(shift) => value.minus_parts(shift),
             None => value.wide(),
         };
         (centred * self.factors[0] * self.factors[1]) as f32
@@ -192,7 +231,7 @@ impl<T: Element> Survey<T> {
 /// Visits all values once to learn what is to be done to them.
 ///
 /// Errors: a value that is not finite and not missing; a column without any.
-pub(super) fn survey<C: Cells>(cells: &mut C, name: &str, treatment: Treatment) -> Result<Survey<C::Item>> {
+pub(super) fn survey<C: Cells>(cells: &mut C, name: &str, treatment: Treatment) -> Result<Survey> {
     let columns = cells.shape().1;
     let missing = treatment.allows_missing();
     let mut stats: Vec<Option<Column<C::Item>>> = vec![None; columns];
@@ -221,6 +260,15 @@ pub(super) fn survey<C: Cells>(cells: &mut C, name: &str, treatment: Treatment) 
     if let Some((index, value)) = unsound {
         return Err(not_finite(name, &cells.place(index), value));
     }
+    if let Treatment::As { fitted, .. } = treatment {
+        check_columns(name, columns, if fitted.shifts.is_empty() { columns } else { fitted.shifts.len() })?;
+        let shifts = match &fitted.shifts[..] {
+            [] => vec![None; columns],
+            shifts => shifts.iter().map(|&shift| (shift != [0.0; 2]).then_some(shift)).collect(),
+        };
+        let factors = factors(fitted.exponent);
+        return Ok(Survey { shifts, exponent: fitted.exponent, factors, differ: true, notes: Vec::new() });
+    }
     if let Some(column) = stats.iter().position(Option::is_none) {
         return Err(without_values(name, &cells.column(column)));
     }
@@ -244,8 +292,23 @@ pub(super) fn survey<C: Cells>(cells: &mut C, name: &str, treatment: Treatment) 
         }
         notes.extend(scale_note(exponent));
     }
-    let factors = [2f64.powi(exponent / 2), 2f64.powi(exponent - exponent / 2)];
-    Ok(Survey { shifts, factors, differ: stats.iter().any(|column| column.range() > 0.0), notes })
+    let shifts = shifts.into_iter().map(|shift: Option<C::Item>| shift.map(Element::parts)).collect();
+    let differ = stats.iter().any(|column| column.range() > 0.0);
+    Ok(Survey { shifts, exponent, factors: factors(exponent), differ, notes })
+}
+
+/// 2^exponent, in two factors.
+pub(super) fn factors(exponent: i32) -> [f64; 2] {
+    [2f64.powi(exponent / 2), 2f64.powi(exponent - exponent / 2)]
+}
+
+/// Refuses rows of another number of columns than those that they are treated as.
+pub(super) fn check_columns(name: &str, columns: usize, needed: usize) -> Result<()> {
+    if columns == needed {
+        return Ok(());
+    }
+    let cause = format!("has {}, and the map was made of {needed}", counted(columns as u64, "column"));
+    Err(Error::request(name, cause, "give rows of the same columns"))
 }
 
 /// Checks a matrix that was read straight into `f32`, without another copy of it unless it must be scaled.
@@ -266,16 +329,23 @@ pub(super) fn settle_narrow(
             let place = place(index);
             return Err(not_finite(name, &place, points[index].into()));
         }
-    } else if scale_exponent(magnitude.into()) == 0 || matches!(treatment, Treatment::Points { scale: false, .. }) {
+    } else if stays(magnitude, treatment) {
         if treatment.is_final() {
             check_rows_differ(name, &points, columns, false)?;
         }
         points.shrink_to_fit();
-        return Ok(Settled { points, notes: Vec::new() });
-    } else if treatment == Treatment::AsGiven {
-        return Ok(Settled { points, notes: Vec::new() });
+        return Ok(Settled { points, notes: Vec::new(), treatment: data::Treatment::default() });
     }
     settle(&mut InMemory { values: &points, columns, column, place }, name, treatment)
+}
+
+/// Whether values of this largest magnitude, all of them `f32`, stay as they are.
+fn stays(magnitude: f32, treatment: Treatment) -> bool {
+    match treatment {
+        Treatment::Points { scale, .. } => !scale || scale_exponent(magnitude.into()) == 0,
+        Treatment::As { fitted, .. } => fitted.exponent == 0 && fitted.shifts.is_empty(),
+        Treatment::AsGiven => true,
+    }
 }
 
 /// A matrix in memory, row by row.

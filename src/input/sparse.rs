@@ -1,9 +1,9 @@
 //! Matrices of which most values are 0: checked, and kept as they are until principal components are taken.
 
 use super::pick::Pick;
-use super::settle::{scale_exponent, scale_note};
+use super::settle::{factors, scale_exponent, scale_note};
 use super::{Parsed, Request, check_shape, counted};
-use crate::data::{Points, Sparse};
+use crate::data::{Points, Sparse, Treatment};
 use crate::error::{Error, Result};
 
 /// Compressed rows as a file has them: indices within `columns`, but in any order and more than once.
@@ -72,7 +72,7 @@ impl Raw {
     /// Checks the values and reads what the request picks by numbers of columns.
     pub fn settle(self, request: &Request, name: &str, notes: Vec<String>) -> Result<Parsed> {
         let of = self.offsets.len() - 1;
-        check_shape(name, of as u64, self.columns as u64)?;
+        check_shape(request, name, of as u64, self.columns as u64)?;
         let pick = Pick::of_array(request, name, of, self.columns)?;
         self.settle_picked(pick, request, name, notes)
     }
@@ -87,7 +87,7 @@ impl Raw {
             return Err(Error::request("--standardize", cause, "use --metric euclidean, or leave it out"));
         }
         let (n, columns) = pick.shape();
-        check_shape(name, n as u64, columns as u64)?;
+        check_shape(request, name, n as u64, columns as u64)?;
         let places = pick.places();
         let mut sparse =
             Sparse { columns, offsets: Vec::with_capacity(n + 1), indices: Vec::new(), values: Vec::new() };
@@ -119,18 +119,23 @@ impl Raw {
             sparse.offsets.push(wide.len());
         }
         let largest = wide.iter().fold(0.0, |largest: f64, x| largest.max(x.abs()));
-        let exponent = if request.log1p { 0 } else { scale_exponent(largest) };
+        let exponent = match request.fitted {
+            Some(fitted) => fitted.exponent,
+            None if request.log1p => 0,
+            None => scale_exponent(largest),
+        };
         notes.extend(scale_note(exponent));
-        let factors = [2f64.powi(exponent / 2), 2f64.powi(exponent - exponent / 2)];
+        let factors = factors(exponent);
         sparse.values = wide.iter().map(|x| (x * factors[0] * factors[1]) as f32).collect();
         if sparse.values.iter().any(|x| !x.is_finite()) {
             return Err(Error::request(name, "a value is too large for a 32-bit float", "divide all by a constant"));
         }
         let first = sparse.row(0);
-        if (1..n).all(|i| sparse.row(i) == first) {
+        if request.fitted.is_none() && (1..n).all(|i| sparse.row(i) == first) {
             let cause = format!("all {} are equal", counted(n as u64, "row"));
             return Err(Error::request(name, cause, "a map needs rows that differ"));
         }
-        Ok(Parsed::new(Points::Sparse(sparse), of, pick.rows, notes))
+        let treatment = Treatment { exponent, ..Default::default() };
+        Ok(Parsed { treatment, ..Parsed::new(Points::Sparse(sparse), of, pick.rows, notes) })
     }
 }

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use rayon::prelude::*;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::marker::PhantomData;
 use std::sync::Mutex;
 
 /// Values of `SIZE` bytes, row by row from some place of a file on, with what is to be done to them.
@@ -15,19 +16,20 @@ pub(super) struct Array<T, D, const SIZE: usize> {
     offset: u64,
     shape: (usize, usize),
     decode: D,
-    survey: Survey<T>,
+    survey: Survey,
+    values: PhantomData<T>,
 }
 
 impl<T, D, const SIZE: usize> Array<T, D, SIZE> {
     /// `shape` values of the file at `path` from `offset` on.
-    pub fn open(path: String, offset: u64, shape: (usize, usize), decode: D, survey: Survey<T>) -> Result<Self> {
+    pub fn open(path: String, offset: u64, shape: (usize, usize), decode: D, survey: Survey) -> Result<Self> {
         let file = File::open(&path).map_err(|error| failed(&path, &error))?;
         Ok(Array::of(path, file, offset, shape, decode, survey))
     }
 
     /// The same of a file that is open; `path` is what messages call it.
-    pub fn of(path: String, file: File, offset: u64, shape: (usize, usize), decode: D, survey: Survey<T>) -> Self {
-        Array { path, file: Mutex::new(file), offset, shape, decode, survey }
+    pub fn of(path: String, file: File, offset: u64, shape: (usize, usize), decode: D, survey: Survey) -> Self {
+        Array { path, file: Mutex::new(file), offset, shape, decode, survey, values: PhantomData }
     }
 }
 

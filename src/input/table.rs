@@ -7,7 +7,7 @@
 use super::pick::{Found, axes, chosen, drawn, find, known, shown};
 use super::settle::{InMemory, Treatment, settle};
 use super::source::{Source, fill};
-use super::{Header, MAP_COLUMNS, Missing, Parsed, Request, Sniff, check_shape, counted, quoted, treatment};
+use super::{Header, MAP_COLUMNS, Missing, Parsed, Request, Sniff, check_shape, counted, distinct, quoted, treatment};
 use crate::data::Points;
 use crate::error::{Error, Result, size};
 use csv::ByteRecord;
@@ -56,12 +56,12 @@ pub(super) fn read(mut source: Source, request: &Request) -> Result<Parsed> {
             .collect())
     })?;
     let names: Vec<String> = table.named(|role| role.value);
-    check_shape(&name, table.rows as u64, names.len() as u64)?;
+    check_shape(request, &name, table.rows as u64, names.len() as u64)?;
     let carried = table.carried_names();
     let (of, m) = (table.rows, names.len());
     let rows = request.subsample.map(|count| drawn(&name, of, count, request.seed)).transpose()?;
     if let Some(rows) = &rows {
-        check_shape(&name, rows.len() as u64, m as u64)?;
+        check_shape(request, &name, rows.len() as u64, m as u64)?;
         let texts = [&mut table.labels, &mut table.ids].into_iter().chain(&mut table.carried);
         for texts in texts.filter(|texts| !texts.is_empty()) {
             *texts = rows.iter().map(|&row| std::mem::take(&mut texts[row as usize])).collect();
@@ -79,6 +79,11 @@ pub(super) fn read(mut source: Source, request: &Request) -> Result<Parsed> {
     parsed.labels = table.roles.iter().any(|role| role.label).then_some(table.labels);
     parsed.ids = table.roles.iter().any(|role| role.id).then_some(table.ids);
     parsed.carried = carried.into_iter().zip(table.carried).collect();
+    let header = table.columns.header.as_deref().unwrap_or_default();
+    let roles = table.roles.iter();
+    let read = header.iter().zip(roles).filter(|(_, role)| role.value).map(|(name, _)| name.clone()).collect();
+    parsed.names = distinct(read, m);
+    parsed.treatment = settled.treatment;
     parsed.columns = names;
     parsed.rows = rows;
     Ok(parsed)

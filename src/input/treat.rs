@@ -11,10 +11,12 @@
 //!
 //! Means and deviations are sums in `f64` in the order of the rows. A sparse matrix stays one: standardised, its columns are only divided,
 //! not centred, which principal components do themselves.
+//!
+//! What follows from all rows (means, the median, deviations) is kept as [`Treatment`]; rows that come later are treated by what was kept.
 
 use super::settle::{check_rows_differ, without_values};
-use super::{FEWEST_ROWS, Missing, Normalize, Parsed, Request, counted};
-use crate::data::{Points, Sparse};
+use super::{Missing, Normalize, Parsed, Request, counted};
+use crate::data::{Points, Sparse, Treatment};
 use crate::error::{Error, Result};
 use ndarray::{Array2, Axis};
 
@@ -23,24 +25,35 @@ pub(super) fn treat(parsed: &mut Parsed, request: &Request, name: &str) -> Resul
     if !request.treats() {
         return Ok(());
     }
+    if let (Some(fitted), Points::Sparse(sparse)) = (request.fitted, &parsed.points)
+        && !(fitted.means.is_empty() && fitted.fills.is_empty())
+    {
+        // Those were a matrix of which all is there.
+        parsed.points = Points::Dense(sparse.dense());
+    }
     let columns = std::mem::take(&mut parsed.columns);
+    let treatment = &mut parsed.treatment;
     let column = |c: usize| columns.get(c).cloned().unwrap_or_else(|| format!("column {c}"));
     let dropped = match &mut parsed.points {
         Points::Dense(points) => {
             let dropped = match request.missing {
                 Missing::Refuse => Vec::new(),
                 Missing::Mean => {
-                    parsed.notes.extend(fill(points, name, &column)?);
+                    if request.fitted.is_none() {
+                        treatment.fills = column_means(points, name, &column)?;
+                    }
+                    parsed.notes.extend(fill(points, &treatment.fills));
                     Vec::new()
                 }
                 Missing::Drop => incomplete(points),
             };
             if !dropped.is_empty() {
                 let kept: Vec<usize> = others(&dropped, points.nrows()).collect();
-                if kept.len() < FEWEST_ROWS {
+                if kept.len() < request.fewest() {
                     let cause = format!(
-                        "{} without a missing value, and a map needs at least {FEWEST_ROWS}",
-                        counted(kept.len() as u64, "row")
+                        "{} without a missing value, and at least {} are needed",
+                        counted(kept.len() as u64, "row"),
+                        request.fewest()
                     );
                     return Err(Error::request(name, cause, "give --missing mean, or leave columns out by --columns"));
                 }
@@ -62,9 +75,10 @@ pub(super) fn treat(parsed: &mut Parsed, request: &Request, name: &str) -> Resul
     }
     let rows = parsed.rows.clone();
     let place = |i: usize, c: usize| format!("row {}, {}", rows.as_ref().map_or(i, |rows| rows[i] as usize), column(c));
+    let treatment = &mut parsed.treatment;
     match &mut parsed.points {
-        Points::Dense(points) => treat_dense(points, request, name, &place)?,
-        Points::Sparse(sparse) => treat_sparse(sparse, request, name, &place)?,
+        Points::Dense(points) => treat_dense(points, request, treatment, name, &place)?,
+        Points::Sparse(sparse) => treat_sparse(sparse, request, treatment, name, &place)?,
         Points::Stored(_) => {}
     }
     if let Points::Dense(points) = &parsed.points {
@@ -73,7 +87,9 @@ pub(super) fn treat(parsed: &mut Parsed, request: &Request, name: &str) -> Resul
             let cause = format!("{} is then {}", place(at / points.ncols(), at % points.ncols()), values[at]);
             return Err(Error::request(name, cause, "its values are too large: leave the options that treat them out"));
         }
-        check_rows_differ(name, values, points.ncols(), false)?;
+        if request.fitted.is_none() {
+            check_rows_differ(name, values, points.ncols(), false)?;
+        }
     }
     Ok(())
 }
@@ -90,8 +106,8 @@ fn incomplete(points: &Array2<f32>) -> Vec<usize> {
     rows.filter(|(_, row)| row.iter().any(|value| value.is_nan())).map(|(i, _)| i).collect()
 }
 
-/// Puts the mean of the column in the place of every missing value; says how many there were.
-fn fill(points: &mut Array2<f32>, name: &str, column: &impl Fn(usize) -> String) -> Result<Option<String>> {
+/// The mean of each column's values that are not missing.
+fn column_means(points: &Array2<f32>, name: &str, column: &impl Fn(usize) -> String) -> Result<Vec<f64>> {
     let m = points.ncols();
     let (mut sums, mut counts) = (vec![0.0f64; m], vec![0usize; m]);
     for row in points.outer_iter() {
@@ -103,25 +119,31 @@ fn fill(points: &mut Array2<f32>, name: &str, column: &impl Fn(usize) -> String)
     if let Some(c) = counts.iter().position(|&count| count == 0) {
         return Err(without_values(name, &column(c)));
     }
-    let missing = counts.iter().map(|count| points.nrows() - count).sum::<usize>();
+    Ok(sums.iter().zip(counts).map(|(sum, count)| sum / count as f64).collect())
+}
+
+/// Puts the mean of the column in the place of every missing value; says how many there were.
+fn fill(points: &mut Array2<f32>, means: &[f64]) -> Option<String> {
+    let mut missing = 0;
     for mut row in points.outer_iter_mut() {
-        for (c, value) in row.iter_mut().enumerate().filter(|(_, value)| value.is_nan()) {
-            *value = (sums[c] / counts[c] as f64) as f32;
+        for (value, &mean) in row.iter_mut().zip(means).filter(|(value, _)| value.is_nan()) {
+            *value = mean as f32;
+            missing += 1;
         }
     }
-    let said = || format!("{} replaced by the mean of their columns", counted(missing as u64, "missing value"));
-    Ok((missing > 0).then(said))
+    (missing > 0).then(|| format!("{} replaced by the mean of their columns", counted(missing, "missing value")))
 }
 
 fn treat_dense(
     points: &mut Array2<f32>,
     request: &Request,
+    treatment: &mut Treatment,
     name: &str,
     place: &impl Fn(usize, usize) -> String,
 ) -> Result<()> {
     if let Some(by) = request.normalize {
         let sizes: Vec<f64> = points.outer_iter().map(|row| size(row.iter(), by)).collect();
-        let factors = factors(&sizes, by, name, request)?;
+        let factors = factors(&sizes, by, treatment, name, request)?;
         for (mut row, factor) in points.outer_iter_mut().zip(factors) {
             row.mapv_inplace(|x| (f64::from(x) * factor) as f32);
         }
@@ -132,7 +154,7 @@ fn treat_dense(
         }
         points.mapv_inplace(|x| f64::from(x).ln_1p() as f32);
     }
-    if request.standardize {
+    if request.standardize && request.fitted.is_none() {
         let n = points.nrows() as f64;
         let m = points.ncols();
         let mut means = vec![0.0f64; m];
@@ -144,10 +166,15 @@ fn treat_dense(
                 *sum += (f64::from(x) - mean).powi(2);
             }
         }
-        let scales: Vec<f64> =
+        treatment.scales =
             squares.iter().zip(&means).map(|(sum, mean)| reciprocal((sum / n).sqrt(), mean.abs())).collect();
+        treatment.means = means;
+    }
+    if request.standardize {
         for mut row in points.outer_iter_mut() {
-            for ((x, mean), scale) in row.iter_mut().zip(&means).zip(&scales) {
+            for (c, (x, scale)) in row.iter_mut().zip(&treatment.scales).enumerate() {
+                // Those of a sparse matrix were not centred.
+                let mean = treatment.means.get(c).copied().unwrap_or_default();
                 *x = ((f64::from(*x) - mean) * scale) as f32;
             }
         }
@@ -158,13 +185,14 @@ fn treat_dense(
 fn treat_sparse(
     sparse: &mut Sparse,
     request: &Request,
+    treatment: &mut Treatment,
     name: &str,
     place: &impl Fn(usize, usize) -> String,
 ) -> Result<()> {
     let n = sparse.n_rows();
     if let Some(by) = request.normalize {
         let sizes: Vec<f64> = (0..n).map(|i| size(sparse.row(i).1.iter(), by)).collect();
-        let factors = factors(&sizes, by, name, request)?;
+        let factors = factors(&sizes, by, treatment, name, request)?;
         for i in 0..n {
             let range = sparse.offsets[i]..sparse.offsets[i + 1];
             sparse.values[range].iter_mut().for_each(|x| *x = (f64::from(*x) * factors[i]) as f32);
@@ -177,7 +205,7 @@ fn treat_sparse(
         }
         sparse.values.iter_mut().for_each(|x| *x = f64::from(*x).ln_1p() as f32);
     }
-    if request.standardize {
+    if request.standardize && request.fitted.is_none() {
         let (mut sums, mut counts) = (vec![0.0f64; sparse.columns], vec![0usize; sparse.columns]);
         for (&c, &x) in sparse.indices.iter().zip(&sparse.values) {
             sums[c as usize] += f64::from(x);
@@ -190,8 +218,11 @@ fn treat_sparse(
         for (&c, &x) in sparse.indices.iter().zip(&sparse.values) {
             squares[c as usize] += (f64::from(x) - means[c as usize]).powi(2);
         }
-        let scales: Vec<f64> =
+        treatment.scales =
             squares.iter().zip(&means).map(|(sum, mean)| reciprocal((sum / n as f64).sqrt(), mean.abs())).collect();
+    }
+    if request.standardize {
+        let scales = &treatment.scales;
         for (&c, x) in sparse.indices.iter().zip(&mut sparse.values) {
             *x = (f64::from(*x) * scales[c as usize]) as f32;
         }
@@ -209,17 +240,26 @@ fn size<'a>(row: impl Iterator<Item = &'a f32>, by: Normalize) -> f64 {
 }
 
 /// What the rows of these sizes are multiplied by.
-fn factors(sizes: &[f64], by: Normalize, name: &str, request: &Request) -> Result<Vec<f64>> {
+fn factors(
+    sizes: &[f64],
+    by: Normalize,
+    treatment: &mut Treatment,
+    name: &str,
+    request: &Request,
+) -> Result<Vec<f64>> {
     if let Some(row) = sizes.iter().position(|&size| size == 0.0) {
         let which = if request.leaves_rows_out() { "a row of those that are left" } else { &format!("row {row}") };
         let cause = format!("{which} (counted from 0) is all zeros, and has no size to divide by");
         return Err(Error::request(name, cause, "remove such rows, or leave --normalize out"));
     }
-    let mut sorted = sizes.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
+    if by == Normalize::Sum && request.fitted.is_none() {
+        let mut sorted = sizes.to_vec();
+        sorted.sort_unstable_by(f64::total_cmp);
+        treatment.sum = sorted[sorted.len() / 2];
+    }
     let middle = match by {
         Normalize::Length => 1.0,
-        Normalize::Sum => sorted[sorted.len() / 2],
+        Normalize::Sum => treatment.sum,
     };
     Ok(sizes.iter().map(|size| middle / size).collect())
 }

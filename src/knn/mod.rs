@@ -33,7 +33,7 @@ pub mod sweep;
 pub use inverted::{Recall, inverted, inverted_gpu};
 pub use order::Order;
 pub use recall::recall;
-pub use select::{exact, exact_gpu};
+pub use select::{exact, exact_among, exact_among_gpu, exact_gpu};
 
 use crate::data::Neighbors;
 use crate::gpu::Gpu;

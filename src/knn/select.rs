@@ -29,9 +29,39 @@ use std::time::Instant;
 ///
 /// k outside 1 ≤ k < N; a row of zeros for the cosine; squared distances that overflow `T`.
 pub fn exact<T: Real>(points: ArrayView2<'_, T>, k: usize, metric: Metric) -> Result<Neighbors<T>> {
-    let n = points.nrows();
-    check_count(n, k)?;
+    check_count(points.nrows(), k)?;
     let points = metric.prepare(points)?;
+    search(points.view(), points.view(), k, metric, 0)
+}
+
+/// The k nearest of `points`, `[N, M]`, to each of `queries`, `[Q, M]`, which are not among them: [Q, k] neighbours.
+///
+/// As [`exact`], but a point at a distance of 0 is a neighbour like any other, and k may be N. A query's row does not depend on the
+/// other queries.
+///
+/// # Errors
+///
+/// As for [`exact`], of queries.
+pub fn exact_among<T: Real>(
+    queries: ArrayView2<'_, T>,
+    points: ArrayView2<'_, T>,
+    k: usize,
+    metric: Metric,
+) -> Result<Neighbors<T>> {
+    check_among(queries.dim(), points.dim(), k)?;
+    let (queries, points) = (metric.prepare(queries)?, metric.prepare(points)?);
+    search(queries.as_standard_layout().view(), points.view(), k, metric, points.nrows())
+}
+
+/// The k nearest of prepared points to prepared queries; query i is the point `own` + i, if there is one.
+fn search<T: Real>(
+    queries: ArrayView2<'_, T>,
+    points: ArrayView2<'_, T>,
+    k: usize,
+    metric: Metric,
+    own: usize,
+) -> Result<Neighbors<T>> {
+    let (n, most) = (queries.nrows(), points.nrows());
     let (blocks, m) = (PointBlocks::new(points.view()), points.ncols());
 
     let mut indices = Array2::zeros((n, k));
@@ -40,19 +70,19 @@ pub fn exact<T: Real>(points: ArrayView2<'_, T>, k: usize, metric: Metric) -> Re
     let rows_of_d2 = d2.as_slice_mut().expect("standard layout").par_chunks_mut(QUERIES * k);
     let overflowed = query_blocks(n)
         .zip(rows_of_indices.zip(rows_of_d2))
-        .filter_map(|(queries, (indices, d2))| {
-            let mut nearest: Vec<_> = queries.clone().map(|_| Nearest::new(k, n - 1)).collect();
+        .filter_map(|(range, (indices, d2))| {
+            let mut nearest: Vec<_> = range.clone().map(|_| Nearest::new(k, most)).collect();
             vectorized(
                 #[inline(always)]
                 || {
                     with_fold!(metric.fold(), FOLD => {
-                        blocks.scan(FOLD, points.view(), queries.clone(), 0..blocks.len(), &mut nearest);
+                        blocks.scan(FOLD, queries, range.clone(), own, &mut nearest);
                     });
                 },
             );
             let rows = indices.chunks_exact_mut(k).zip(d2.chunks_exact_mut(k));
             let complete = nearest.into_iter().zip(rows).map(|(nearest, (i, d2))| nearest.write(metric, m, i, d2));
-            queries.clone().zip(complete).find_map(|(query, complete)| (!complete).then_some(query))
+            range.clone().zip(complete).find_map(|(query, complete)| (!complete).then_some(query))
         })
         .min();
     match overflowed {
@@ -105,34 +135,33 @@ impl<T: Real> PointBlocks<T> {
         self.values.len() / (self.n_dims * LANES)
     }
 
-    /// Offers every point of `blocks` to every query's candidates, in ascending order of index. To be run inside
-    /// [`vectorized`].
+    /// Offers every point to every query's candidates, in ascending order of index. To be run inside [`vectorized`].
     ///
-    /// `queries` are rows of `points`; `nearest` has one entry a query.
+    /// `queries` are rows of `rows`, of which row 0 is the point `own` itself, if there is such a point; `nearest` has one entry a query.
     #[inline(always)]
     pub(super) fn scan(
         &self,
         fold: Fold,
-        points: ArrayView2<'_, T>,
+        rows: ArrayView2<'_, T>,
         queries: Range<usize>,
-        blocks: Range<usize>,
+        own: usize,
         nearest: &mut [Nearest<T>],
     ) {
-        let row = |query: usize| points.row(query.min(queries.end - 1)).to_slice().expect("rows in one piece");
+        let row = |query: usize| rows.row(query.min(queries.end - 1)).to_slice().expect("rows in one piece");
         // The last group repeats its last query.
         let groups: Vec<[&[T]; QUERIES_IN_REGISTERS]> = queries
             .clone()
             .step_by(QUERIES_IN_REGISTERS)
             .map(|first| std::array::from_fn(|q| row(first + q)))
             .collect();
-        for block in blocks {
+        for block in 0..self.len() {
             let values = &self.values[block * self.n_dims * LANES..][..self.n_dims * LANES];
             let (lanes, _) = values.as_chunks::<LANES>();
             for (g, group) in groups.iter().enumerate() {
                 let d2 = folded(fold, *group, lanes);
                 let members = nearest[g * QUERIES_IN_REGISTERS..].iter_mut().zip(&d2).enumerate();
                 for (q, (nearest, d2)) in members.take(QUERIES_IN_REGISTERS) {
-                    nearest.offer(queries.start + g * QUERIES_IN_REGISTERS + q, block * LANES, d2);
+                    nearest.offer(own + queries.start + g * QUERIES_IN_REGISTERS + q, block * LANES, d2);
                 }
             }
         }
@@ -248,6 +277,20 @@ pub(super) fn check_count(n: usize, k: usize) -> Result<()> {
     ))
 }
 
+/// Queries and points must have as many columns, and each query k points to find.
+fn check_among(queries: (usize, usize), points: (usize, usize), k: usize) -> Result<()> {
+    let ((_, columns), (n, m)) = (queries, points);
+    if columns != m {
+        let cause = format!("rows of {columns} columns are sought among points of {m}");
+        return Err(Error::request("neighbors", cause, "give as many"));
+    }
+    if (1..=n).contains(&k) {
+        return Ok(());
+    }
+    let cause = format!("{k} of {n} points were asked for");
+    Err(Error::request("neighbors", cause, format!("from 1 to {n} are possible")))
+}
+
 fn overflow(row: usize) -> Error {
     Error::request(
         "distances",
@@ -296,11 +339,40 @@ const SLOWEST_DIFFERENCES: f64 = 1e8;
 /// # Errors
 /// As for [`exact`], and any fault of the device.
 pub fn exact_gpu(gpu: &Gpu, points: ArrayView2<f32>, k: usize, metric: Metric) -> Result<Neighbors<f32>> {
-    let (n, m) = points.dim();
-    check_count(n, k)?;
+    check_count(points.nrows(), k)?;
     let points = metric.prepare(points)?;
-    let points = points.as_standard_layout();
+    search_gpu(gpu, points.view(), points.view(), k, metric, 0)
+}
+
+/// [`exact_among`] on the device.
+///
+/// # Errors
+/// As there, and any fault of the device.
+pub fn exact_among_gpu(
+    gpu: &Gpu,
+    queries: ArrayView2<f32>,
+    points: ArrayView2<f32>,
+    k: usize,
+    metric: Metric,
+) -> Result<Neighbors<f32>> {
+    check_among(queries.dim(), points.dim(), k)?;
+    let (queries, points) = (metric.prepare(queries)?, metric.prepare(points)?);
+    search_gpu(gpu, queries.view(), points.view(), k, metric, points.nrows())
+}
+
+/// [`search`]'s twin.
+fn search_gpu(
+    gpu: &Gpu,
+    asking: ArrayView2<f32>,
+    points: ArrayView2<f32>,
+    k: usize,
+    metric: Metric,
+    own: usize,
+) -> Result<Neighbors<f32>> {
+    let ((n, m), n_asking) = (points.dim(), asking.nrows());
+    let (points, asking) = (points.as_standard_layout(), asking.as_standard_layout());
     let values = points.as_slice().expect("standard layout");
+    let asking = asking.as_slice().expect("standard layout");
     let per_shard = gpu.rows_per_binding(4 * m).next_multiple_of(BLOCK).min(n.next_multiple_of(BLOCK));
     let per_shard =
         if 4 * m * per_shard > gpu.binding_limit() as usize { (per_shard - BLOCK).max(1) } else { per_shard };
@@ -309,7 +381,7 @@ pub fn exact_gpu(gpu: &Gpu, points: ArrayView2<f32>, k: usize, metric: Metric) -
         .enumerate()
         .map(|(shard, values)| Ok((shard * per_shard, gpu.upload("points", values)?)))
         .collect::<Result<_>>()?;
-    let most = (gpu.rows_per_binding(4 * n.max(m).max(k)).min(TILE_BYTES / (4 * n)).max(1)).min(n);
+    let most = (gpu.rows_per_binding(4 * n.max(m).max(k)).min(TILE_BYTES / (4 * n)).max(1)).min(n_asking);
 
     let queries = gpu.zeros::<f32>("queries", most * m)?;
     let d2 = gpu.zeros::<f32>("squared distances", most * n)?;
@@ -329,15 +401,15 @@ pub fn exact_gpu(gpu: &Gpu, points: ArrayView2<f32>, k: usize, metric: Metric) -
     let select_call = select
         .bind(gpu, &[("params", &calls[0].0), ("d2", &d2), ("near_indices", &near_indices), ("near_d2", &near_d2)])?;
 
-    let mut neighbors = Neighbors { indices: Array2::zeros((n, k)), d2: Array2::zeros((n, k)) };
+    let mut neighbors = Neighbors { indices: Array2::zeros((n_asking, k)), d2: Array2::zeros((n_asking, k)) };
     let mut pace = Pace::guess(SLOWEST_DIFFERENCES);
     let mut first = 0;
-    while first < n {
+    while first < n_asking {
         // A row's selection reads it five times: about as long as ten more coordinates.
         let units = (n * (m + 10)) as f64;
-        let rows = pace.rows(most.min(n - first), units, DISPATCH_SECONDS, BLOCK);
+        let rows = pace.rows(most.min(n_asking - first), units, DISPATCH_SECONDS, BLOCK);
         let started = Instant::now();
-        gpu.write(&queries, &values[first * m..(first + rows) * m]);
+        gpu.write(&queries, &asking[first * m..(first + rows) * m]);
         let mut batch = gpu.batch();
         for ((first_point, points), (params, call)) in shards.iter().zip(&calls) {
             let shard = points.len() / m;
@@ -348,7 +420,7 @@ pub fn exact_gpu(gpu: &Gpu, points: ArrayView2<f32>, k: usize, metric: Metric) -
                     m: m as u32,
                     k: k as u32,
                     queries: rows as u32,
-                    first_query: first as u32,
+                    first_query: (own + first) as u32,
                     first_point: *first_point as u32,
                     points: shard as u32,
                     scale: metric.scale(m) as f32,

@@ -36,6 +36,7 @@
 
 mod convolve;
 pub mod device;
+mod landscape;
 mod near;
 mod pairs;
 mod place;
@@ -44,6 +45,7 @@ mod spectrum;
 mod spline;
 mod transfer;
 
+pub use landscape::Landscape;
 pub use profile::{Gaussian, Profile, Student};
 
 use crate::real::{Real, vectorized};
@@ -127,6 +129,8 @@ const PAIR_WORK: f64 = 2.5;
 pub fn bytes_in_space(n: usize) -> u64 {
     (64 << 20) + 512 * n as u64
 }
+
+const PLACED: &str = "points are placed, on a grid built for them, before their field is asked for";
 
 /// What determines a grid, besides the kernel and the order.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -282,25 +286,9 @@ impl<T: Real> Mesh<T> {
         let n = self.placement.n;
         assert!(phi.len() == n && force.len() == n * self.dims, "one φ a point and one force a coordinate");
         assert!(charges.is_none_or(|c| c.len() == n), "one charge a point");
-        let frame = self.frame.expect("points are placed before their field is asked for");
-        let grid = self.grid.as_mut().expect("placing builds the grid");
-        let [planes, lines, _] = frame.occupied;
-        self.nodes.resize(planes * lines * frame.stride, T::default());
-        for_order_and_dims!(self, transfer::spread, &mut self.nodes, &self.placement, &frame, charges);
-        if let Some(coarse) = &mut grid.coarse {
-            let nesting = &self.nesting;
-            let stride = coarse.convolution.size[2];
-            let coarse_lines = if lines == 1 { 1 } else { nesting.coarse(lines) };
-            coarse.charges.resize(nesting.coarse(planes) * coarse_lines * stride, T::default());
-            coarse.wide.resize(nesting.coarse(planes) * lines * frame.occupied[2], T::default());
-            nesting.restrict(&self.nodes, &frame, &mut coarse.charges, stride);
-            coarse.convolution.run(&mut coarse.charges, coarse_lines, |_, _| ());
-            nesting.widen(&coarse.charges, stride, &frame, &mut coarse.wide);
-            let wide = &coarse.wide;
-            grid.fine.run(&mut self.nodes, lines, |k, plane| nesting.add_plane(wide, &frame, k, plane));
-        } else {
-            grid.fine.run(&mut self.nodes, lines, |_, _| ());
-        }
+        self.convolve(charges);
+        let frame = self.frame.expect(PLACED);
+        let grid = self.grid.as_ref().expect(PLACED);
         let total = charges.map_or(n as f64, |c| c.par_chunks(place::RUN).map(sum).collect::<Vec<_>>().iter().sum());
         let own = Own { polynomial: grid.own.clone(), shift: T::of(grid.shift), total: T::of(total) };
         let z = for_order_and_dims!(
@@ -318,6 +306,43 @@ impl<T: Real> Mesh<T> {
             Some(near) => z + self.pairs.field(near, charges, phi, force),
             None => z,
         }
+    }
+
+    /// Spreads charges at the points last placed, and makes the nodes hold what they feel of them.
+    fn convolve(&mut self, charges: Option<&[T]>) {
+        let frame = self.frame.expect(PLACED);
+        let grid = self.grid.as_mut().expect(PLACED);
+        let [planes, lines, _] = frame.occupied;
+        self.nodes.resize(planes * lines * frame.stride, T::default());
+        for_order_and_dims!(self, transfer::spread, &mut self.nodes, &self.placement, &frame, charges);
+        if let Some(coarse) = &mut grid.coarse {
+            let nesting = &self.nesting;
+            let stride = coarse.convolution.size[2];
+            let coarse_lines = if lines == 1 { 1 } else { nesting.coarse(lines) };
+            coarse.charges.resize(nesting.coarse(planes) * coarse_lines * stride, T::default());
+            coarse.wide.resize(nesting.coarse(planes) * lines * frame.occupied[2], T::default());
+            nesting.restrict(&self.nodes, &frame, &mut coarse.charges, stride);
+            coarse.convolution.run(&mut coarse.charges, coarse_lines, |_, _| ());
+            nesting.widen(&coarse.charges, stride, &frame, &mut coarse.wide);
+            let wide = &coarse.wide;
+            grid.fine.run(&mut self.nodes, lines, |k, plane| nesting.add_plane(wide, &frame, k, plane));
+        } else {
+            grid.fine.run(&mut self.nodes, lines, |_, _| ());
+        }
+    }
+
+    /// What unit charges at `points`, `[n, dims]`, make anywhere among them: the points are placed, and convolved once for any number of
+    /// places. `None` where near pairs are summed one by one, which are no part of the grid.
+    ///
+    /// # Errors
+    /// As for [`Mesh::place`].
+    pub fn landscape(&mut self, points: &[T]) -> Result<Option<Landscape<T>>, MeshError> {
+        self.place(points)?;
+        self.convolve(None);
+        let grid = self.grid.as_ref().expect(PLACED);
+        let offset = T::of(grid.shift) * T::of(self.placement.n as f64);
+        let nodes = std::mem::take(&mut self.nodes);
+        Ok(grid.near.is_none().then(|| Landscape::new(nodes, self.frame.expect(PLACED), offset)))
     }
 
     /// Sizes of the padded grid that the last placed points stand on, and its spacing.

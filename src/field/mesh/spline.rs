@@ -27,13 +27,13 @@ impl<T: Real, const P: usize> Spline<T, P> {
     /// The p weights at fraction `f`.
     #[inline(always)]
     pub(super) fn weights(&self, f: T) -> [T; P] {
-        let mut sum = self.value[P - 1];
-        for k in (0..P - 1).rev() {
-            for (sum, &coefficient) in sum.iter_mut().zip(&self.value[k]) {
-                *sum = *sum * f + coefficient;
-            }
-        }
-        sum
+        horner(&self.value, P, f)
+    }
+
+    /// Their derivatives, in units of one over the spacing.
+    #[inline(always)]
+    pub(super) fn slopes(&self, f: T) -> [T; P] {
+        horner(&self.slope, P - 1, f)
     }
 
     /// The same for a fraction in each lane.
@@ -47,6 +47,18 @@ impl<T: Real, const P: usize> Spline<T, P> {
     pub(super) fn slopes_of_lanes(&self, f: &[T; LANES], to: &mut [[T; LANES]; P]) {
         horner_of_lanes(&self.slope, P - 1, f, to);
     }
+}
+
+/// As [`horner_of_lanes`], at one fraction.
+#[inline(always)]
+fn horner<T: Real, const P: usize>(table: &[[T; P]; P], terms: usize, f: T) -> [T; P] {
+    let mut sum = table[terms - 1];
+    for k in (0..terms - 1).rev() {
+        for (sum, &coefficient) in sum.iter_mut().zip(&table[k]) {
+            *sum = *sum * f + coefficient;
+        }
+    }
+    sum
 }
 
 /// P polynomials whose coefficients of f^k stand in `table[k]`, of which the first `terms` count.
