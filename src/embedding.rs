@@ -3,6 +3,7 @@
 //! The builder's options are those of `nearfield embed` ([`OPTIONS`] says which is which), with the same defaults, and a
 //! map is the same as there, byte for byte.
 
+use crate::container::Prepared;
 use crate::data::{Dataset, Trace, TracePoint};
 use crate::engine::Stop;
 use crate::gpu::{self, Choice, Gpu};
@@ -10,7 +11,7 @@ use crate::job::{self, Backend, Event, Given};
 use crate::knn::Metric;
 use crate::objective::{self, Normalization};
 use crate::plan::{Affinity, Count, Field, Kernel, Knn, Pca, Plan, Settings, Shape, Start};
-use crate::{Error, Result};
+use crate::{Error, Result, transform};
 use ndarray::{Array2, ArrayBase, Data, Ix2};
 
 /// What map is wanted: a method with its options.
@@ -48,6 +49,87 @@ pub struct Fitted {
     pub plan: Plan,
     /// What a user should know, one sentence each.
     pub notes: Vec<String>,
+    /// What new points are placed by.
+    kept: Kept,
+}
+
+/// What of a run is needed to place new points in its map.
+#[derive(Debug, Clone, PartialEq)]
+struct Kept {
+    prepared: Option<Prepared>,
+    metric: Metric,
+    device: Choice,
+}
+
+impl Fitted {
+    /// Places of new `points`, `[n, M]`, in the map, `[n, d]`: each near the rows that it is like, by a descent of its own, on the device that
+    /// was asked for. The map stays as it is, and no place depends on the other new points.
+    ///
+    /// ```
+    /// let points = ndarray::Array2::from_shape_fn((80, 8), |(i, c)| ((i * 7 + c * 3) % 11) as f32 + 50.0 * (i % 2) as f32);
+    /// let fitted = nearfield::Embedding::tsne().perplexity(10.0).iterations(300).fit(&points)?;
+    /// let places = fitted.transform(&points.slice(ndarray::s![..5, ..]))?;
+    /// assert_eq!(places.dim(), (5, 2));
+    /// # Ok::<(), nearfield::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Request`] for other columns than the map's data had, for values that are not finite, and for a map of given distances or
+    /// affinities, which say nothing of new points; any fault of the device.
+    pub fn transform<S>(&self, points: &ArrayBase<S, Ix2>) -> Result<Array2<f32>>
+    where
+        S: Data,
+        S::Elem: Copy + Into<f64>,
+    {
+        let settings = transform::Settings::of(&self.plan, self.kept.metric, None)?;
+        let Some(prepared) = &self.kept.prepared else {
+            return Err(Error::request("transform", "the map was ended before there was any", "fit it again"));
+        };
+        let wrong = |cause: String, remedy: &str| Err(Error::request("points", cause, remedy));
+        let (n, columns) = points.dim();
+        if n == 0 || columns != self.plan.input_dims {
+            let cause = format!("{n} rows of {columns} columns, and the map's have {}", self.plan.input_dims);
+            return wrong(cause, "give at least 1 row of as many columns");
+        }
+        let narrow = points.mapv(|value| value.into() as f32);
+        if let Some((at, value)) = narrow.indexed_iter().find(|(_, value)| !value.is_finite()) {
+            let cause = format!("the value at row {}, column {} is {value}", at.0, at.1);
+            return wrong(cause, "give finite values within 32 bits");
+        }
+        let narrow = match &prepared.projection {
+            Some(projection) => projection.of(narrow.view())?,
+            None => narrow,
+        };
+        let (old, map) = (prepared.points.view(), self.map.view());
+        let (gpu, _) = open(&self.kept.device)?;
+        match transform::place(old, map, narrow.view(), &settings, gpu.as_ref()) {
+            Err(error) if self.kept.device == Choice::Auto && error.is_fault_of_device() => {
+                Ok(transform::place(old, map, narrow.view(), &settings, None)?.points)
+            }
+            placed => Ok(placed?.points),
+        }
+    }
+}
+
+/// Without what only a run that goes on has need of.
+fn for_new_points(prepared: Prepared) -> Prepared {
+    Prepared { calibrated: None, order: None, ..prepared }
+}
+
+/// The device that was asked for, if it is not the CPU, and why it is not where that was left open.
+fn open(choice: &Choice) -> Result<(Option<Gpu>, Option<String>)> {
+    let found = match choice {
+        Choice::Cpu => Vec::new(),
+        _ => gpu::adapters(),
+    };
+    match gpu::choose(choice, &found)?.map(|adapter| Gpu::open(adapter, gpu::Options::default())) {
+        None => Ok((None, None)),
+        Some(Ok(gpu)) => Ok((Some(gpu), None)),
+        Some(Err(error)) if *choice == Choice::Auto => {
+            Ok((None, Some(format!("computed on the CPU, because of the {error}"))))
+        }
+        Some(Err(error)) => Err(error),
+    }
 }
 
 /// One constructor a method, so that a misspelt one does not compile.
@@ -165,7 +247,7 @@ options! {
 impl Embedding {
     fn named(method: &str) -> Embedding {
         let method = objective::methods().find(|known| known.name == method).expect("a constructor is a listed method");
-        let settings = Settings { method, ..Settings::default() };
+        let settings = Settings { method, keep: true, ..Settings::default() };
         Embedding { settings, device: Choice::Auto, start: None, affinities: None }
     }
 
@@ -208,24 +290,12 @@ impl Embedding {
         let shape = || Shape { name: &data.name, n, input_dims };
         // What is wrong is said before drivers are asked.
         let mut plan = Plan::resolve(&self.settings, shape(), None)?;
-        let found = match self.device {
-            Choice::Cpu => Vec::new(),
-            _ => gpu::adapters(),
-        };
-        let adapter = gpu::choose(&self.device, &found)?;
-        let replaceable = self.device == Choice::Auto;
-        let mut notes = Vec::new();
-        let mut opened = None;
-        if let Some(adapter) = adapter {
-            match Gpu::open(adapter, gpu::Options::default()) {
-                Ok(gpu) => {
-                    plan = Plan::resolve(&self.settings, shape(), Some(adapter))?;
-                    opened = Some(gpu);
-                }
-                Err(error) if replaceable => notes.push(format!("computed on the CPU, because of the {error}")),
-                Err(error) => return Err(error),
-            }
+        let (opened, instead) = open(&self.device)?;
+        if let Some(gpu) = &opened {
+            plan = Plan::resolve(&self.settings, shape(), Some(gpu.adapter()))?;
         }
+        let replaceable = self.device == Choice::Auto;
+        let mut notes: Vec<String> = instead.into_iter().collect();
         let backend = match &opened {
             None => Backend::Cpu,
             Some(gpu) if replaceable => Backend::GpuElseCpu(gpu),
@@ -250,6 +320,7 @@ impl Embedding {
             stop: outcome.stop,
             plan,
             notes,
+            kept: Kept { prepared: done.kept.map(for_new_points), metric: self.settings.metric, device: self.device.clone() },
         })
     }
 

@@ -35,7 +35,7 @@ fn options(command: &str) -> [BTreeSet<String>; 2] {
 
 #[test]
 fn readme_tables_the_options_of_help() {
-    for command in ["embed", "cluster", "bench"] {
+    for command in ["embed", "transform", "cluster", "bench"] {
         let [tabled, helped] = options(command);
         assert!(helped.len() > 8, "few options in the help: {helped:?}");
         assert_eq!(tabled, helped, "README's table (left) and `nearfield {command} --help` (right) differ");

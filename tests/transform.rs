@@ -16,7 +16,7 @@ use nearfield::knn::{self, Metric};
 use nearfield::objective::{Neighbour, Objective, methods};
 use nearfield::transform::descend::{self, CANDIDATES, Fixed, Slope};
 use nearfield::transform::{self, Settings};
-use nearfield::{score, with_kernel};
+use nearfield::with_kernel;
 
 const U: f64 = 1.0 / 16_777_216.0;
 
@@ -31,7 +31,8 @@ fn narrow(x: &Array2<f64>) -> Array2<f32> {
 fn near(old: &Array2<f64>, new: &Array2<f64>) -> (Neighbors<f64>, Conditionals<f64>) {
     let k = 15.min(old.nrows());
     let neighbors = knn::exact_among(new.view(), old.view(), k, Metric::Euclidean).expect("sound");
-    let conditionals = affinity::conditionals(&neighbors, &Law::Perplexity(5.0_f64.min(k as f64 - 0.5))).expect("sound");
+    let conditionals =
+        affinity::conditionals(&neighbors, &Law::Perplexity(5.0_f64.min(k as f64 - 0.5))).expect("sound");
     (neighbors, conditionals)
 }
 
@@ -188,6 +189,37 @@ fn slopes_on_a_device_are_within_their_bound() {
 }
 
 #[test]
+fn the_bound_on_devices_rejects_small_mistakes() {
+    on_each(Options::default(), |gpu| {
+        let map = data::random(300, 2, 8).mapv(|x| 3.0 * x);
+        let (neighbors, conditionals) = near(&map, &data::random(1, 2, 9));
+        let (near, p) = narrowed(&neighbors, &conditionals);
+        let (indices, wide_p) = (near.indices.row(0).to_vec(), p.p.row(0).mapv(f64::from).to_vec());
+        let kernel = Similarity::TSNE;
+        let narrow_map = narrow(&map);
+        let fixed = Fixed { map: narrow_map.view(), kernel, attraction: 1.0 };
+        let (y, got) = descend::slopes_gpu::<2>(gpu, fixed, &near, &p).expect("no fault")[0];
+        let accepts = |map: &Array2<f64>, attraction: f64, p: &[f64]| {
+            let want = plain(Fixed { map: map.view(), kernel, attraction }, &indices, p, y.map(f64::from));
+            let c = 64.0 * (1.0 + kernel.alpha());
+            within("the cost", &[got.cost], &[want.slope.cost], &[c * U * want.of_cost]).is_ok()
+                && within("½ ∂C/∂y", &got.gradient, &want.slope.gradient, &want.of_gradient.map(|t| c * U * t)).is_ok()
+        };
+        assert!(accepts(&map, 1.0, &wide_p), "what is right is accepted");
+        assert!(!accepts(&map, 1.0005, &wide_p), "a factor on the attraction");
+        let mut moved = map.clone();
+        moved[[299, 0]] += 1.0;
+        assert!(!accepts(&moved, 1.0, &wide_p), "an old point elsewhere");
+        let mut doubled = map.clone();
+        doubled.row_mut(0).assign(&map.row(1));
+        assert!(!accepts(&doubled, 1.0, &wide_p), "an old point missed, and another met twice");
+        let mut exchanged = wide_p.clone();
+        exchanged.swap(0, 1);
+        assert!(!accepts(&map, 1.0, &exchanged), "weights of two neighbours exchanged");
+    });
+}
+
+#[test]
 fn a_landscape_is_the_exact_field() {
     // Two clumps and what lies between, as wide as maps are.
     let map = Array2::from_shape_fn((5000, 2), |(i, c)| {
@@ -220,7 +252,7 @@ fn a_landscape_is_the_exact_field() {
         let error = (wrong / size).sqrt();
         assert!(error <= 2e-3, "{kernel:?}: forces are off by {error:e}");
         let high: f64 = map.column(0).iter().copied().fold(f64::MIN, f64::max);
-        assert!(landscape.at([high + 1e-3, 0.0]).is_none() && landscape.at([f64::NAN, 0.0]).is_none());
+        assert!(landscape.at([high + 1.0, 0.0]).is_none() && landscape.at([f64::NAN, 0.0]).is_none());
         assert!(landscape.at([high, map[[0, 1]]]).is_some());
     }
 }
@@ -342,11 +374,12 @@ fn awkward_points_have_places() {
                     let placed = transform::place(old.view(), map.view(), new.view(), &settings, gpu).expect("sound");
                     let what = format!("{backend}, {name}, {}", awkward.name);
                     assert!(placed.points.iter().all(|x| x.is_finite()), "{what}: {}", placed.points);
-                    identical(&what, &placed.points.row(0).to_vec(), &placed.points.row(1).to_vec()).expect("duplicates");
+                    identical(&what, &placed.points.row(0).to_vec(), &placed.points.row(1).to_vec())
+                        .expect("duplicates");
                     let is_of_distances = matches!(objective, Objective::Distances(_));
                     // Neighbours hold on to a point however far it is; distances may ask for a place far out.
                     let most = map.iter().fold(0.0_f32, |most, x| most.max(x.abs())) + 10.0;
-                    let most = if is_of_distances { 1e8 } else { most };
+                    let most = if is_of_distances { 1e10 } else { most };
                     assert!(placed.points.iter().all(|x| x.abs() <= most), "{what}: {}", placed.points);
                 }
             }
@@ -406,16 +439,23 @@ fn what_says_nothing_of_new_points_is_refused() {
     says(place(&Array2::zeros((1, 5)), Settings { metric: Metric::Cosine, ..tsne(5.0) }), "zeros");
 }
 
-/// The digits in two: the first 1,400 and the others, with their labels.
+/// Every fifth of the digits placed among the others. (The last of them are of other writers than the first; a point by itself is then known
+/// by its neighbours in the input at best, 95 of 100, and not by what its like do on a map of all.)
 #[test]
 fn digits_placed_are_as_good_as_digits_mapped_together() {
     let digits = input::read(&Request::new("sample:digits")).expect("shipped");
     let Some(Labels::Classes { of, .. }) = &digits.labels else { panic!("they are labelled") };
-    let n_old = 1400;
-    let of_map = |points: Array2<f32>| nearfield::Embedding::tsne().device("cpu".parse().expect("known")).fit(&points).expect("sound").map;
-    let joint = of_map(digits.points.clone());
-    let old = digits.points.slice(s![..n_old, ..]).to_owned();
-    let new = digits.points.slice(s![n_old.., ..]).to_owned();
+    let (kept, taken): (Vec<usize>, Vec<usize>) = (0..digits.points.nrows()).partition(|i| i % 5 != 0);
+    let n_old = kept.len();
+    let order = [kept, taken].concat();
+    let of: Vec<u32> = order.iter().map(|&i| of[i]).collect();
+    let points = digits.points.select(Axis(0), &order);
+    let of_map = |points: Array2<f32>| {
+        nearfield::Embedding::tsne().device("cpu".parse().expect("known")).fit(&points).expect("sound").map
+    };
+    let joint = of_map(points.clone());
+    let old = points.slice(s![..n_old, ..]).to_owned();
+    let new = points.slice(s![n_old.., ..]).to_owned();
     let map = of_map(old.clone());
     let accuracy = |old: &Array2<f32>, new: &Array2<f32>| {
         let near = knn::exact_among(new.view(), old.view(), 10, Metric::Euclidean).expect("sound");
@@ -435,7 +475,7 @@ fn digits_placed_are_as_good_as_digits_mapped_together() {
         let placed = transform::place(old.view(), map.view(), new.view(), &tsne(30.0), gpu).expect("sound").points;
         let got = accuracy(&map, &placed);
         println!("{backend}: {got:.4} placed, {want:.4} mapped together");
-        assert!(want > 0.93 && got >= want - 0.015, "{backend}: {got} placed, {want} mapped together");
+        assert!(want > 0.96 && got >= want - 0.015, "{backend}: {got} placed, {want} mapped together");
     });
 }
 
@@ -457,7 +497,9 @@ fn later_rows_are_treated_as_the_first_were() {
     let plain = |i: usize, c: usize| value(i, c).to_string();
     let holes = |i: usize, c: usize| if (i + c) % 11 == 3 { String::new() } else { value(i, c).to_string() };
     // Times in nanoseconds, where rounding to f32 loses all.
-    let far = |i: usize, c: usize| if c == 1 { (1_700_000_000_000_000_000_i64 + i as i64).to_string() } else { value(i, c).to_string() };
+    let far = |i: usize, c: usize| {
+        if c == 1 { (1_700_000_000_000_000_000_i64 + i as i64).to_string() } else { value(i, c).to_string() }
+    };
     let huge = |i: usize, c: usize| format!("{}e30", value(i, c));
     type Cell<'a> = &'a dyn Fn(usize, usize) -> String;
     let base = Request::new("");
@@ -467,7 +509,11 @@ fn later_rows_are_treated_as_the_first_were() {
         ("sum", &plain, Request { normalize: Some(Normalize::Sum), ..base }),
         ("log1p", &plain, Request { normalize: Some(Normalize::Sum), log1p: true, ..base }),
         ("standardize", &plain, Request { standardize: true, ..base }),
-        ("all", &holes, Request { missing: Missing::Mean, normalize: Some(Normalize::Sum), log1p: true, standardize: true, ..base }),
+        (
+            "all",
+            &holes,
+            Request { missing: Missing::Mean, normalize: Some(Normalize::Sum), log1p: true, standardize: true, ..base },
+        ),
         ("mean", &holes, Request { missing: Missing::Mean, ..base }),
         ("far", &far, base),
         ("huge", &huge, base),
@@ -484,7 +530,9 @@ fn later_rows_are_treated_as_the_first_were() {
             for later in [vec![5], vec![39, 0, 17], vec![3, 3]] {
                 std::fs::write(&some, table(&later, cell, order)).expect("room");
                 let asked = Request { input: &some, fitted: Some(&first.treatment), ..request };
-                let nearfield::data::Points::Dense(got) = input::open(&asked).expect(what).points else { panic!("dense") };
+                let nearfield::data::Points::Dense(got) = input::open(&asked).expect(what).points else {
+                    panic!("dense")
+                };
                 let want = whole.select(Axis(0), &later);
                 let bits = |x: &Array2<f32>| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
                 assert_eq!(got.dim(), want.dim(), "{what}");
@@ -493,10 +541,10 @@ fn later_rows_are_treated_as_the_first_were() {
         }
         // A control: treated by themselves they are others, where anything is fitted to them.
         if !["plain", "length"].contains(&what) {
-            std::fs::write(&some, table(&[39, 0, 17, 4], cell, [0, 1, 2])).expect("room");
+            std::fs::write(&some, table(&[39, 0, 17, 3], cell, [0, 1, 2])).expect("room");
             let own = input::read(&Request { input: &some, ..request }).expect(what).points;
             if what != "huge" {
-                assert!(own != whole.select(Axis(0), &[39, 0, 17, 4]), "{what}: nothing was fitted");
+                assert!(own != whole.select(Axis(0), &[39, 0, 17, 3]), "{what}: nothing was fitted");
             }
         }
         // Refused in one line: too few columns, a name that is missing.
@@ -513,7 +561,9 @@ fn later_rows_are_treated_as_the_first_were() {
     write(3);
     let first = input::open(&Request::new(&array)).expect("sound").treatment;
     write(4);
-    let Err(error) = input::open(&Request { fitted: Some(&first), ..Request::new(&array) }) else { panic!("4 columns") };
+    let Err(error) = input::open(&Request { fitted: Some(&first), ..Request::new(&array) }) else {
+        panic!("4 columns")
+    };
     assert!(error.to_string().contains("has 4 columns, and the map was made of 3"), "{error}");
 }
 
@@ -540,5 +590,122 @@ fn candidates_are_within_the_neighbours() {
         let placed = transform::place(old.view(), map.view(), old.view(), &settings, gpu).expect("sound").points;
         assert!(placed.iter().all(|x| x.is_finite()));
     });
-    let _ = score::label_accuracy(map.view(), &[0; 30], 3);
+}
+
+/// Runs the program, and returns its exit code and what it said on stderr.
+fn nearfield(folder: &std::path::Path, arguments: &str) -> (i32, String) {
+    let run = std::process::Command::new(env!("CARGO_BIN_EXE_nearfield"))
+        .args(arguments.split_whitespace())
+        .current_dir(folder)
+        .output()
+        .expect("it runs");
+    (run.status.code().unwrap_or(-1), String::from_utf8_lossy(&run.stderr).into_owned())
+}
+
+fn done(folder: &std::path::Path, arguments: &str) {
+    let (code, said) = nearfield(folder, arguments);
+    assert_eq!(code, 0, "{arguments}: {said}");
+}
+
+fn array(path: std::path::PathBuf) -> (Vec<u64>, Vec<f32>) {
+    let bytes = std::fs::read(&path).expect("written");
+    let file = npyz::NpyFile::new(&bytes[..]).expect("npy");
+    (file.shape().to_vec(), file.into_vec().expect("f32"))
+}
+
+/// The coordinates that a page holds.
+fn points_of_page(page: &str) -> Vec<f32> {
+    let (_, part) = page.split_once("id=\"part-points\">").expect("the part");
+    let text = part.split('<').next().expect("its end");
+    let digit =
+        |c: u8| b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".iter().position(|&d| d == c);
+    let mut packed = Vec::new();
+    for four in text.as_bytes().chunks(4) {
+        let bits = four.iter().fold(0, |bits, &c| bits << 6 | digit(c).unwrap_or(0) as u32);
+        let count = 3 - four.iter().filter(|&&c| c == b'=').count();
+        packed.extend_from_slice(&bits.to_be_bytes()[1..1 + count]);
+    }
+    let mut bytes = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::ZlibDecoder::new(&packed[..]), &mut bytes).expect("deflated");
+    bytes.as_chunks::<4>().0.iter().map(|&b| f32::from_le_bytes(b)).collect()
+}
+
+#[test]
+fn the_command_places_new_points_and_leaves_the_old() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    done(here, "embed sample:digits --subsample 500 --iterations 300 --device cpu -o map.nearfield -o old.npy");
+    let before = std::fs::read(here.join("map.nearfield")).expect("written");
+    let outputs = "-o new.npy -o new.csv -o both.png -o both.svg -o both.html --report report.json";
+    done(here, &format!("transform map.nearfield sample:digits --device cpu {outputs}"));
+    let after = std::fs::read(here.join("map.nearfield")).expect("still there");
+    assert!(before == after, "the container was written to");
+    let (shape, new) = array(here.join("new.npy"));
+    assert_eq!(shape, [1797, 2]);
+    let table = std::fs::read_to_string(here.join("new.csv")).expect("written");
+    assert_eq!((table.lines().count(), table.lines().next()), (1798, Some("x,y,label")));
+    let (_, old) = array(here.join("old.npy"));
+    let page = std::fs::read_to_string(here.join("both.html")).expect("written");
+    let points = points_of_page(&page);
+    identical("the old points of a page", &points[..1000], &old).expect("their places");
+    identical("the new points of a page", &points[1000..], &new).expect("their places");
+    let svg = std::fs::read_to_string(here.join("both.svg")).expect("written");
+    assert!(svg.contains("1797 new") && svg.contains("500 old"), "the picture says which are which");
+    let report: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(here.join("report.json")).expect("written")).expect("JSON");
+    assert_eq!((&report["n"], &report["of"], &report["backend"]), (&1797.into(), &500.into(), &"cpu".into()));
+    assert_eq!(
+        (&report["perplexity"], &report["neighbors"], &report["iterations"]),
+        (&30.0.into(), &90.into(), &50.into())
+    );
+
+    // The same on any number of threads; another perplexity is another map; a table on stdout.
+    done(here, "transform map.nearfield sample:digits --device cpu --threads 1 -o again.npy");
+    identical("one thread", &array(here.join("again.npy")).1, &new).expect("the same bytes");
+    done(here, "transform map.nearfield sample:digits --device cpu --perplexity 5 -o other.npy");
+    assert_ne!(array(here.join("other.npy")).1, new);
+    done(here, "transform map.nearfield sample:digits --device cpu -o -");
+
+    let refused = |arguments: &str, says: &str| {
+        let (code, said) = nearfield(here, arguments);
+        assert_eq!((code, said.lines().count()), (2, 1), "{arguments}: {said}");
+        assert!(said.contains(says), "{arguments}: {said}");
+    };
+    refused("transform map.nearfield sample:faithful -o a.npy", "has 2 columns, and the map was made of 64");
+    refused("transform old.npy sample:digits -o a.npy", "no map that was kept");
+    refused("transform map.nearfield sample:digits -o b.nearfield", "no run that could go on");
+    refused("transform map.nearfield sample:digits -o map.nearfield", "map.nearfield");
+    refused("transform map.nearfield sample:digits --perplexity 900 -o a.npy", "out of reach");
+    refused("transform map.nearfield none.csv -o a.npy", "none.csv");
+    assert!(!here.join("a.npy").exists());
+}
+
+#[test]
+fn the_command_treats_rows_as_the_maps_were() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    let random = data::random(80, 3, 4);
+    let row = |i: usize| {
+        let x = random.row(i).mapv(|x| 2.0 + x.abs() * 5.0);
+        let hole = if i % 9 == 4 { String::new() } else { x[1].to_string() };
+        (x[0].to_string(), hole, x[2].to_string(), if i % 2 == 0 { "even" } else { "odd" })
+    };
+    let header = "kind,a,b,c\n".to_owned();
+    let all: String = (0..80).map(|i| row(i)).map(|(a, b, c, kind)| format!("{kind},{a},{b},{c}\n")).collect();
+    std::fs::write(here.join("all.csv"), header + &all).expect("room");
+    // Other columns, another order, no labels.
+    let few: String = [7, 4, 60].iter().map(|&i| row(i)).map(|(a, b, c, _)| format!("{c},9,{a},{b}\n")).collect();
+    std::fs::write(here.join("few.csv"), "c,more,a,b\n".to_owned() + &few).expect("room");
+    let treated = "--missing mean --normalize sum --log1p --standardize --perplexity 8 --iterations 200 --device cpu";
+    for method in ["tsne", "sammon"] {
+        done(here, &format!("embed all.csv --labels kind {treated} --method {method} -o map.nearfield"));
+        done(here, "transform map.nearfield all.csv --labels kind --device cpu -o all.npy");
+        done(here, "transform map.nearfield few.csv --device cpu -o few.npy -o few.png --carry more -o few.csv.csv");
+        let (all, few) = (array(here.join("all.npy")).1, array(here.join("few.npy")).1);
+        let want: Vec<f32> = [7, 4, 60].iter().flat_map(|&i| all[2 * i..2 * i + 2].to_vec()).collect();
+        identical(method, &few, &want).expect("the same rows have the same places");
+    }
+    std::fs::write(here.join("less.csv"), "a,b\n1,2\n").expect("room");
+    let (code, said) = nearfield(here, "transform map.nearfield less.csv --device cpu -o less.npy");
+    assert!(code == 2 && said.lines().count() == 1 && said.contains("--columns c"), "{said}");
 }

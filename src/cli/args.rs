@@ -80,6 +80,9 @@ pub enum Command {
     /// Fit a mixture of Gaussians: by EM, or variational, with the number of components given or chosen by BIC.
     #[command(after_long_help = after_cluster_help(), allow_negative_numbers = true)]
     Cluster(Box<Cluster>),
+    /// Place new rows in a kept map, which stays as it is: each near the old rows that it is like.
+    #[command(after_long_help = after_transform_help(), allow_negative_numbers = true)]
+    Transform(Box<Transform>),
     /// Measure how well a map shows its data: neighbours, distances and labels. Any tool's map will do.
     #[command(after_long_help = after_score_help())]
     Score(Box<Score>),
@@ -1124,6 +1127,72 @@ impl Score {
     }
 }
 
+/// `nearfield transform`. What `-h` shows of an option is its first paragraph.
+#[derive(Debug, Args)]
+pub struct Transform {
+    /// The map: what embed -o FILE.nearfield wrote. It is read, and never written.
+    #[arg(value_name = "MAP.nearfield")]
+    pub map: PathBuf,
+
+    /// The new rows: a file, a folder of pictures, or a data set shipped with nearfield.
+    ///
+    /// Read and treated as the map's rows were, by the options that made it: the same columns, the means, medians and principal components of
+    /// the map's rows.
+    #[arg(value_name = "NEW")]
+    pub input: String,
+
+    /// Write here; the extension names the format, - is a table on stdout. May be repeated.
+    ///
+    /// Tables and arrays hold the new points only; pictures and pages show them among the old. A file that is there is replaced when the new
+    /// one is complete.
+    #[arg(short, long = "output", value_name = "FILE", required = true)]
+    pub outputs: Vec<PathBuf>,
+
+    /// Write what was done as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+
+    /// Labels of the new rows: a column of them, or a file.
+    #[arg(long, value_name = "COLUMN|FILE")]
+    pub labels: Option<String>,
+
+    /// Names of the new rows, for tables: a column of them, or a file.
+    #[arg(long, value_name = "COLUMN|FILE")]
+    pub id: Option<String>,
+
+    /// Columns of the new rows that go along into tables: names, numbers, or A..B.
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    pub carry: Vec<String>,
+
+    /// Whether the first line of a text table names its columns.
+    #[arg(long, value_name = "WHETHER", value_enum, default_value_t = HeaderChoice::Auto)]
+    pub header: HeaderChoice,
+
+    /// Effective number of old neighbours that hold on to each new point [default: the map's].
+    #[arg(long, value_name = "P", value_parser = parse_number, help_heading = DESCENT)]
+    pub perplexity: Option<f64>,
+
+    /// Steps of each new point [default: 50].
+    ///
+    /// 0 leaves each at the best of the places that it would start from.
+    #[arg(long, value_name = "N", value_parser = parse_whole, help_heading = DESCENT)]
+    pub iterations: Option<usize>,
+
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "the help of a flattened struct would take its place")]
+    pub style: Style,
+
+    /// Where to compute: auto, cpu, gpu, gpu:N, or part of an adapter's name.
+    #[arg(long, value_name = "DEVICE", default_value = "auto", help_heading = MACHINE)]
+    pub device: Choice,
+
+    /// Threads of the CPU [default: as many as it has].
+    ///
+    /// From 1 to 1024. No place depends on it.
+    #[arg(long, value_name = "N", value_parser = parse_threads, help_heading = MACHINE)]
+    pub threads: Option<usize>,
+}
+
 /// `nearfield info`.
 #[derive(Debug, Args)]
 pub struct Info {
@@ -1309,6 +1378,10 @@ fn after_score_help() -> String {
     text += "\n";
     text += &inputs_help();
     text.trim_end().to_owned()
+}
+
+fn after_transform_help() -> String {
+    inputs_help() + "\n" + &after_plot_help()
 }
 
 fn after_plot_help() -> String {

@@ -20,6 +20,7 @@ mod progress;
 mod report;
 mod samples;
 mod score;
+mod transform;
 
 use crate::Error;
 use args::{Cli, ColorChoice, Command};
@@ -75,6 +76,7 @@ fn run(command: Command) -> crate::Result<End> {
         Command::Embed(arguments) => embed::run(&arguments),
         Command::Cluster(arguments) => cluster::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments, &mut std::io::stdout().lock(), None),
+        Command::Transform(arguments) => transform::run(&arguments),
         Command::Score(arguments) => score::run(&arguments),
         Command::Plot(arguments) => plot::run(&arguments),
         Command::Adapters => adapters::run(),
@@ -120,7 +122,7 @@ fn refusal(error: &clap::Error) -> Error {
     let option = option.split(' ').next().unwrap_or_default();
     let value = said(ContextKind::InvalidValue).unwrap_or_default();
     let first = std::env::args_os().nth(1).unwrap_or_default();
-    let command = ["cluster", "bench", "score"].into_iter().find(|&name| first == name).unwrap_or("embed");
+    let command = ["cluster", "bench", "score", "transform"].into_iter().find(|&name| first == name).unwrap_or("embed");
     let see = &format!("see `nearfield {command} --help`");
     match error.kind() {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {

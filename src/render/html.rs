@@ -23,6 +23,9 @@ pub const FRAMES_AT_MOST: usize = 96 << 20;
 /// The longest side of a sheet of pictures in pixels, which every graphics card takes.
 const SHEET: usize = 2048;
 
+/// The grey one of the colours of classes.
+const GREY: usize = 3;
+
 /// Steps of the scale of colours for numbers.
 const SHADES: usize = 256;
 
@@ -47,8 +50,18 @@ pub fn html(map: &Map, out: &mut dyn Write) -> io::Result<()> {
 fn data(map: &Map, out: &mut dyn Write) -> io::Result<()> {
     let (n_points, dims) = map.points.dim();
     let label = map.labels.map(|labels| ("label", labels));
+    // What points stand out by is the first column, which the page opens with.
+    let standing = (map.old > 0).then(|| Labels::Classes {
+        names: vec!["new".into(), "old".into()],
+        of: (0..n_points).map(|i| u32::from(i < map.old)).collect(),
+    });
+    let mut classes = CATEGORICAL;
+    if standing.is_some() {
+        // The second class is grey.
+        classes.swap(1, GREY);
+    }
     let columns: Vec<_> =
-        label.into_iter().chain(map.columns.iter().map(|column| (&*column.name, &column.values))).collect();
+        standing.iter().map(|standing| ("point", standing)).chain(label).chain(map.columns.iter().map(|column| (&*column.name, &column.values))).collect();
     let frames = kept_frames(map);
     let (low, high) = frames_box(map, &frames);
     let sheets = map.pictures.map(|pictures| Sheets::new(pictures, n_points));
@@ -58,11 +71,11 @@ fn data(map: &Map, out: &mut dyn Write) -> io::Result<()> {
         "caption": map.caption,
         "points": n_points,
         "dims": dims,
-        "labelled": map.labels.is_some(),
+        "labelled": map.labels.is_some() || standing.is_some(),
         "ids": map.ids.is_some(),
         "columns": columns.iter().map(|(name, values)| column_head(name, values)).collect::<Vec<_>>(),
         "palette": {
-            "classes": CATEGORICAL,
+            "classes": classes,
             "unlabelled": UNLABELLED,
             "numbers": (0..SHADES).map(|i| number_color(i as f64 / (SHADES - 1) as f64)).collect::<Vec<_>>(),
         },

@@ -52,6 +52,9 @@ pub struct Map<'a> {
     pub pictures: Option<&'a Pictures>,
     /// The map on its way, in order of iterations; empty where none were kept.
     pub frames: &'a [Frame],
+    /// How many of the points, the first, were there before the others: what is looked at shows those pale, and these ringed. 0 where all are
+    /// alike.
+    pub old: usize,
     /// Shown above the picture; empty for none.
     pub title: &'a str,
     /// Shown below the picture: method, perplexity, objective; empty for none.
@@ -98,6 +101,7 @@ impl<'a> Map<'a> {
             columns: &[],
             pictures: None,
             frames: &[],
+            old: 0,
             title: "",
             caption: "",
             style: Style::default(),
@@ -163,6 +167,11 @@ pub const WRITERS: &[Writer] = &[
 /// Whether `path` names a container, which is no picture of a map but all of it: see [`crate::container`].
 pub fn is_container(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(container::EXTENSION))
+}
+
+/// Whether what is written to `path` is looked at, rather than computed with.
+pub fn is_looked_at(path: &Path) -> bool {
+    writer_for(path).is_ok_and(|writer| ["png", "svg", "html"].contains(&writer.extension))
 }
 
 /// Whether what is written to `path` shows the pictures that points stand for.

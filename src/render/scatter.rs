@@ -112,7 +112,7 @@ fn draw(maps: &[Map], ellipses: &[Ellipse], with_legend: bool, bounds: Option<&[
     let legend_gap = if legend.width > 0.0 { 26.0 * unit } else { 0.0 };
     let inner_width = plots_width + legend_gap + legend.width;
     let n_outside = views.iter().map(|view| view.n_outside).sum();
-    let caption = caption_type.wrapped(&full_caption(maps[0].caption, n_outside), inner_width, 3);
+    let caption = caption_type.wrapped(&full_caption(&maps[0], n_outside), inner_width, 3);
     let (first_line, next_line) = (18.0 * unit + caption_type.cap_height(), 24.0 * unit);
     let caption_height = if caption.is_empty() { 0.0 } else { first_line + (caption.len() - 1) as f32 * next_line };
     let (left, top) = (margin.round(), (margin + title_height).round());
@@ -175,14 +175,14 @@ fn paint_points(page: &mut Page, map: &Map, view: &View, radius: f32, range: (f6
         Marks::Auto => map.points.nrows() >= DENSITY_FROM,
     };
     if !dense {
-        return page.marks(marks(map.labels, view, radius, range, left, top));
+        return page.marks(marks(map, view, radius, range, left, top));
     }
     let (width, height) = (view.width as usize, view.height as usize);
     let (inside, tones): (Vec<Mark>, Vec<Tone>) = view
         .spots
         .iter()
         .enumerate()
-        .filter(|(_, spot)| !spot.outside)
+        .filter(|(i, spot)| !spot.outside && !is_new(map, *i))
         .map(|(i, spot)| {
             let tone = match map.labels {
                 None => Tone::Presence,
@@ -200,24 +200,53 @@ fn paint_points(page: &mut Page, map: &Map, view: &View, radius: f32, range: (f6
         bytes: density(&inside, &tones, width, height, number_color),
     });
     page.marks(
-        marks(map.labels, view, radius, range, left, top)
+        drawn(map, view, radius, range, left, top)
             .into_iter()
-            .filter(|mark| mark.shape == Shape::Ring)
+            .filter(|(i, mark)| mark.shape == Shape::Ring || is_new(map, *i))
+            .flat_map(|(i, mark)| ringed(map, i, mark))
             .collect(),
     );
 }
 
-fn full_caption(caption: &str, n_outside: usize) -> String {
-    let note = match n_outside {
-        0 => return caption.to_owned(),
+fn full_caption(map: &Map, n_outside: usize) -> String {
+    let mut parts = vec![map.caption.to_owned()];
+    if map.old > 0 {
+        parts.push(format!("ringed: {} new; pale: {} old", map.points.nrows() - map.old, map.old));
+    }
+    parts.push(match n_outside {
+        0 => String::new(),
         1 => "1 point far outside is drawn as a ring on the edge".to_owned(),
         n => format!("{n} points far outside are drawn as rings on the edge"),
-    };
-    if caption.is_empty() { note } else { format!("{caption} · {note}") }
+    });
+    parts.retain(|part| !part.is_empty());
+    parts.join(" · ")
+}
+
+/// Whether a point stands out among those that were there before.
+fn is_new(map: &Map, i: usize) -> bool {
+    map.old > 0 && i >= map.old
 }
 
 /// The marks of all points in drawing order, on a page where the plot begins at (`left`, `top`).
-fn marks(labels: Option<&Labels>, view: &View, radius: f32, range: (f64, f64), left: f32, top: f32) -> Vec<Mark> {
+fn marks(map: &Map, view: &View, radius: f32, range: (f64, f64), left: f32, top: f32) -> Vec<Mark> {
+    let marks = drawn(map, view, radius, range, left, top).into_iter();
+    marks.flat_map(|(i, mark)| ringed(map, i, mark)).collect()
+}
+
+/// A mark, with a ring beneath it if it is new.
+fn ringed(map: &Map, i: usize, mark: Mark) -> impl Iterator<Item = Mark> {
+    let ring = (is_new(map, i) && mark.shape != Shape::Ring)
+        .then(|| Mark { radius: 1.35 * mark.radius + 0.6, rim: 0.0, opacity: 0.9, color: INK, ..mark });
+    ring.into_iter().chain([mark])
+}
+
+/// What points that were there before keep of their colour, and of their size, where others stand out among them.
+const PALE: f32 = 0.3;
+const SMALL: f32 = 0.75;
+
+/// The marks of all points in drawing order, with their numbers; see [`marks`].
+fn drawn(map: &Map, view: &View, radius: f32, range: (f64, f64), left: f32, top: f32) -> Vec<(usize, Mark)> {
+    let labels = map.labels;
     let crowding = crowding(view, radius);
     let opacity = opacity(labels.is_some(), crowding);
     // A thin white rim parts points that overlap a little; where they are small or heaped it would hide them.
@@ -227,9 +256,15 @@ fn marks(labels: Option<&Labels>, view: &View, radius: f32, range: (f64, f64), l
         Some(Labels::Classes { of, .. }) => class_mark(of[i] as usize),
         Some(Labels::Numbers(values)) => (number_color(portion(values[i], range.0, range.1)), Shape::Disc),
     };
+    let tone = |channel: u8| (225.0 + (f32::from(channel) - 225.0) * PALE) as u8;
     let mark = |&i: &u32| {
         let spot = &view.spots[i as usize];
         let (color, shape) = look(i as usize);
+        let (color, radius, rim, opacity) = match (map.old > 0, is_new(map, i as usize)) {
+            (false, _) => (color, radius, rim, opacity),
+            (true, false) => (color.map(tone), SMALL * radius, 0.0, opacity),
+            (true, true) => (color, radius, 0.0, 1.0),
+        };
         let mark = Mark { x: left + spot.x, y: top + spot.y, radius, rim, opacity, color, shape };
         if spot.outside {
             return Mark { radius: radius.max(4.0), rim: 0.0, opacity: 1.0, shape: Shape::Ring, ..mark };
@@ -243,7 +278,10 @@ fn marks(labels: Option<&Labels>, view: &View, radius: f32, range: (f64, f64), l
         let size = 0.75 + 0.45 * nearness;
         Mark { radius: radius * size, rim: rim * size, color, ..mark }
     };
-    drawing_order(view).par_iter().map(mark).collect()
+    let mut order = drawing_order(view);
+    // A stable sort: those that stand out come last.
+    order.sort_by_key(|&i| is_new(map, i as usize));
+    order.par_iter().map(|i| (*i as usize, mark(i))).collect()
 }
 
 /// Steps of depth in 3-D.

@@ -34,7 +34,7 @@ impl<T: Real> Landscape<T> {
         Landscape { nodes, frame, spline, offset }
     }
 
-    /// φ = Σ_j w(D_j) and F = Σ_j w s (y − y_j) at `y`, or `None` outside the box around the points, where there are no nodes.
+    /// φ = Σ_j w(D_j) and F = Σ_j w s (y − y_j) at `y`, or `None` a cell and more outside the box around the points, where there are no nodes.
     #[inline]
     pub fn at<const D: usize>(&self, y: [T; D]) -> Option<(T, [T; D])> {
         match &self.spline {
