@@ -7,7 +7,7 @@ use common::adapters::on_each;
 use ndarray::{Array1, Array2};
 use nearfield::affinity::Calibrated;
 use nearfield::container::{self, About, Along, Kept, Moment, Prepared};
-use nearfield::data::{Affinities, Column, Dataset, Frame, Labels, Points, Seconds, TracePoint};
+use nearfield::data::{Affinities, Column, Dataset, Frame, Labels, Points, Seconds, TracePoint, Treatment};
 use nearfield::engine::{Course, Snapshot, Stop};
 use nearfield::field::mesh::Resolution;
 use nearfield::field::mesh::device::Fitted;
@@ -94,6 +94,16 @@ fn everything() -> Kept {
                     values: Labels::Classes { names: vec!["x".into(), "y".into()], of: vec![0, 1, 0, 1, 0, 1] },
                 },
             ],
+            treatment: Treatment {
+                columns: 5,
+                names: ["a", "b", "c, d", "", "ü"].map(String::from).to_vec(),
+                shifts: (0..5).map(|c| [c as f64 * 1e18, c as f64 / 3.0]).collect(),
+                exponent: -7,
+                fills: vec![0.1; 5],
+                sum: 1.0 / 3.0,
+                means: vec![-0.2; 5],
+                scales: vec![0.0, 1.0, 2.0, 3.0, 1e-300],
+            },
         },
         prepared: Prepared {
             points: numbers(6, 3, 1.0),

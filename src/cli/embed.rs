@@ -132,8 +132,8 @@ pub fn run(arguments: &Embed) -> Result<End> {
         notes.remove(0);
     }
 
-    let Input { name, points, labels, ids, columns, pictures, .. } = brought;
-    let along = Along { labels, ids, columns };
+    let Input { name, points, labels, ids, columns, pictures, treatment, .. } = brought;
+    let along = Along { labels, ids, columns, treatment };
     let about = About {
         version: env!("CARGO_PKG_VERSION").into(),
         name: name.clone(),
@@ -190,7 +190,8 @@ pub fn run(arguments: &Embed) -> Result<End> {
                 observe(Event::Stage("pca"));
             }
             let (labels, ids, columns, pictures, rows, notes) = (None, None, Vec::new(), None, None, Vec::new());
-            let bare = Input { name, points, labels, ids, columns, pictures, of: n, rows, notes };
+            let treatment = Default::default();
+            let bare = Input { name, points, labels, ids, columns, pictures, of: n, rows, notes, treatment };
             let (data, projection) = job::narrowed(&plan, bare, memory.unwrap_or(u64::MAX))?;
             narrowed = if is_dense { 0.0 } else { clock.elapsed().as_secs_f64() };
             let given = Given { projection, ..given };
@@ -381,7 +382,7 @@ fn begin_again(arguments: &Embed, kept: &Kept, memory: Option<u64>) -> Result<Be
         Some(Input { pictures, .. }) => (kept.prepared.points.clone(), pictures),
         None => (kept.prepared.points.clone(), None),
     };
-    let Along { labels, ids, columns } = kept.along.clone();
+    let Along { labels, ids, columns, treatment } = kept.along.clone();
     let brought = Input {
         name: name.clone(),
         points: Points::Dense(points),
@@ -392,6 +393,7 @@ fn begin_again(arguments: &Embed, kept: &Kept, memory: Option<u64>) -> Result<Be
         of: *n,
         rows: None,
         notes: Vec::new(),
+        treatment,
     };
     let (given, read) = (Given::default(), clock.elapsed().as_secs_f64());
     Ok(Begun { brought, settings, given, fingerprint: *fingerprint, input_dims: *input_dims, read })
