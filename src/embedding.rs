@@ -320,7 +320,11 @@ impl Embedding {
             stop: outcome.stop,
             plan,
             notes,
-            kept: Kept { prepared: done.kept.map(for_new_points), metric: self.settings.metric, device: self.device.clone() },
+            kept: Kept {
+                prepared: done.kept.map(for_new_points),
+                metric: self.settings.metric,
+                device: self.device.clone(),
+            },
         })
     }
 

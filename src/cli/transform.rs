@@ -97,8 +97,11 @@ pub fn run(arguments: &Transform) -> Result<End> {
     let placing = clock.elapsed().as_secs_f64();
     display.finish();
     if placed.unreached > 0 {
-        let note =
-            format!("{} of {} points have too many equal neighbours to reach the perplexity", placed.unreached, rows.nrows());
+        let note = format!(
+            "{} of {} points have too many equal neighbours to reach the perplexity",
+            placed.unreached,
+            rows.nrows()
+        );
         display.note(&note);
         notes.push(note);
     }
@@ -132,7 +135,8 @@ pub fn run(arguments: &Transform) -> Result<End> {
             "peak_bytes": { "host": host::peak_bytes(), "device": gpu.as_ref().map(|gpu| gpu.memory().1) },
             "warnings": notes,
         });
-        let text = serde_json::to_string_pretty(&report).map_err(|error| Error::job("--report", error, "report this"))?;
+        let text =
+            serde_json::to_string_pretty(&report).map_err(|error| Error::job("--report", error, "report this"))?;
         render::replace(path, |out| writeln!(out, "{text}"))?;
     }
     let written = arguments.outputs.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();

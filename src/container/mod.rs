@@ -623,7 +623,9 @@ fn treatment(file: &mut Incoming, columns: usize) -> Result<Treatment> {
     let exponent = if file.texts.contains_key("treat.exponent") { file.value("treat.exponent")? } else { 0 };
     let sum = if file.texts.contains_key("treat.sum") { finite(file, "treat.sum")? } else { 0.0 };
     if !(names.is_empty() || names.len() == columns) || !(-2200..=2200).contains(&exponent) {
-        return Err(file.damaged(format!("its columns have {} names, or its values a factor of 2^{exponent}", names.len())));
+        return Err(
+            file.damaged(format!("its columns have {} names, or its values a factor of 2^{exponent}", names.len()))
+        );
     }
     let shifts = shifts.as_chunks().0.to_vec();
     Ok(Treatment { columns, names, shifts, exponent, fills, sum, means, scales })

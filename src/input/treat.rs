@@ -240,13 +240,7 @@ fn size<'a>(row: impl Iterator<Item = &'a f32>, by: Normalize) -> f64 {
 }
 
 /// What the rows of these sizes are multiplied by.
-fn factors(
-    sizes: &[f64],
-    by: Normalize,
-    treatment: &mut Treatment,
-    name: &str,
-    request: &Request,
-) -> Result<Vec<f64>> {
+fn factors(sizes: &[f64], by: Normalize, treatment: &mut Treatment, name: &str, request: &Request) -> Result<Vec<f64>> {
     if let Some(row) = sizes.iter().position(|&size| size == 0.0) {
         let which = if request.leaves_rows_out() { "a row of those that are left" } else { &format!("row {row}") };
         let cause = format!("{which} (counted from 0) is all zeros, and has no size to divide by");

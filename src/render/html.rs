@@ -60,8 +60,12 @@ fn data(map: &Map, out: &mut dyn Write) -> io::Result<()> {
         // The second class is grey.
         classes.swap(1, GREY);
     }
-    let columns: Vec<_> =
-        standing.iter().map(|standing| ("point", standing)).chain(label).chain(map.columns.iter().map(|column| (&*column.name, &column.values))).collect();
+    let columns: Vec<_> = standing
+        .iter()
+        .map(|standing| ("point", standing))
+        .chain(label)
+        .chain(map.columns.iter().map(|column| (&*column.name, &column.values)))
+        .collect();
     let frames = kept_frames(map);
     let (low, high) = frames_box(map, &frames);
     let sheets = map.pictures.map(|pictures| Sheets::new(pictures, n_points));

@@ -395,8 +395,7 @@ fn states(
         let tile = s![first..first + rows, ..];
         // Neighbouring invocations read neighbouring numbers.
         let transposed = |edge: usize, row: usize| (first + row, edge);
-        let indices: Vec<u32> =
-            (0..k * rows).map(|at| neighbors.indices[transposed(at / rows, at % rows)]).collect();
+        let indices: Vec<u32> = (0..k * rows).map(|at| neighbors.indices[transposed(at / rows, at % rows)]).collect();
         let p: Vec<f32> = (0..k * rows).map(|at| conditionals.p[transposed(at / rows, at % rows)]).collect();
         let nearest: Vec<[usize; CANDIDATES]> =
             neighbors.d2.slice(tile).outer_iter().map(|d2| nearest(&d2.to_vec())).collect();
@@ -427,10 +426,8 @@ fn states(
         let sums = gpu.zeros::<[f32; 4]>("sums", rows * segments)?;
         let near = gpu.zeros::<f32>("nearest", rows * segments)?;
         let state = gpu.zeros::<f32>("state", rows * STATE)?;
-        let field = field.bind(
-            gpu,
-            &[("params", &params), ("old", &old), ("tried", &tried), ("sums", &sums), ("near", &near)],
-        )?;
+        let field = field
+            .bind(gpu, &[("params", &params), ("old", &old), ("tried", &tried), ("sums", &sums), ("near", &near)])?;
         let settle = settle.bind(
             gpu,
             &[

@@ -54,8 +54,7 @@ pub fn descend(map: ArrayView2<f32>, method: &Distances, near: Near, iterations:
     let places = map.select(Axis(0), &sample).mapv(f64::from);
     let mut placed = Array2::zeros((near.new.nrows(), dims));
     placed.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(i, mut placed)| {
-        let delta2: Vec<f64> =
-            sample.iter().map(|&j| near.metric.squared_between(new.row(i), old.row(j))).collect();
+        let delta2: Vec<f64> = sample.iter().map(|&j| near.metric.squared_between(new.row(i), old.row(j))).collect();
         let neighbors = near.neighbors.indices.row(i);
         let mut y = vec![0.0; dims];
         for &j in &neighbors {

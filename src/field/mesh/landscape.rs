@@ -72,7 +72,8 @@ impl<T: Real> Landscape<T> {
         for a in 0..P {
             for b in 0..if D == 2 { 1 } else { P } {
                 let line = node + a * frame.stride * if D == 2 { 1 } else { frame.occupied[1] } + b * frame.stride;
-                let line: &[T; P] = self.nodes[line..].first_chunk().expect("the grid ends a spline beyond the last cell");
+                let line: &[T; P] =
+                    self.nodes[line..].first_chunk().expect("the grid ends a spline beyond the last cell");
                 let along = |weights: &[T; P]| line.iter().zip(weights).map(|(&node, &w)| node * w).sum::<T>();
                 let (sum, sum_slope) = (along(&weights[D - 1]), along(&slopes[D - 1]));
                 let middle = if D == 2 { T::of(1.0) } else { weights[1][b] };
