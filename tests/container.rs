@@ -148,7 +148,7 @@ fn everything_comes_back() {
     assert_eq!(place.read(&bytes_of(&kept)).expect("sound"), kept);
     // And what has little in it.
     let bare = Kept {
-        along: Along::default(),
+        along: Along { treatment: Treatment { columns: 5, ..Default::default() }, ..Default::default() },
         prepared: Prepared { projection: None, order: None, calibrated: None, ..kept.prepared.clone() },
         snapshot: Snapshot { resolution: None, grid: None, ..kept.snapshot.clone() },
         course: Course { frames: Vec::new(), ..kept.course.clone() },
@@ -390,7 +390,13 @@ impl Case {
     }
 
     fn through_a_file(&self, moment: &Moment, plan: &Plan) -> Kept {
-        Place::new().read(&bytes(&self.about(plan), &Along::default(), moment)).expect("sound")
+        Place::new()
+            .read(&bytes(
+                &self.about(plan),
+                &Along { treatment: Treatment { columns: 5, ..Default::default() }, ..Default::default() },
+                moment,
+            ))
+            .expect("sound")
     }
 }
 

@@ -540,7 +540,8 @@ fn later_rows_are_treated_as_the_first_were() {
             }
         }
         // A control: treated by themselves they are others, where anything is fitted to them.
-        if !["plain", "length", "huge"].contains(&what) {
+        assert_eq!(first.treatment.shifts.len(), if what == "far" { 3 } else { 0 }, "{what}");
+        if !["plain", "length", "huge", "far"].contains(&what) {
             // The smallest, and one where a value is missing.
             let size = |&i: &usize| (0..3).map(|c| value(i, c)).sum::<f64>() as i64;
             let mut few: Vec<usize> = (0..n).filter(|&i| i != 3).collect();

@@ -51,8 +51,9 @@ pub(super) fn treat(parsed: &mut Parsed, request: &Request, name: &str) -> Resul
                 let kept: Vec<usize> = others(&dropped, points.nrows()).collect();
                 if kept.len() < request.fewest() {
                     let cause = format!(
-                        "{} without a missing value, and at least {} are needed",
+                        "{} without a missing value, and {} at least {}",
                         counted(kept.len() as u64, "row"),
+                        if request.fitted.is_some() { "there must be" } else { "a map needs" },
                         request.fewest()
                     );
                     return Err(Error::request(name, cause, "give --missing mean, or leave columns out by --columns"));
