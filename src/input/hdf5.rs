@@ -124,6 +124,8 @@ impl File {
             Matrix::Compressed { shape, .. } => *shape,
         };
         check_shape(request, &self.name, n as u64, m as u64)?;
+        // Offsets, labels and names take some bytes a row, however few values there are.
+        check_fits(&self.name, n, 4, self.limit)?;
         let cells = self.table("obs", n)?;
         let genes = match part.as_str() {
             "raw/X" => self.table("raw/var", m)?,
@@ -147,19 +149,15 @@ impl File {
         // First what is beside the points: what is wrong with that is said before a long read.
         let [labels, ids] = self.labels_and_ids(cells.as_ref(), request, &pick)?;
         let carried = self.carried(cells.as_ref(), request, &pick)?;
-        let called = |column: usize| match &genes {
-            Some(genes) => format!("column {}", shown(&genes[pick.column(column)])),
-            None => format!("column {}", pick.column(column)),
-        };
-        let named: Vec<usize> = (0..columns).map(|column| pick.column(column)).collect();
-        let columns: Vec<String> = (0..columns).map(called).collect();
+        let names: Vec<String> = genes
+            .as_ref()
+            .map_or_else(Vec::new, |genes| (0..columns).map(|column| genes[pick.column(column)].clone()).collect());
+        let columns: Vec<String> = names.iter().map(|name| format!("column {}", shown(name))).collect();
         let mut parsed = match matrix {
             Matrix::Dense(dataset) => self.dense(*dataset, pick, &columns, request)?,
             Matrix::Compressed { group, by_rows, shape } => self.compressed(&group, by_rows, shape, pick, request)?,
         };
-        if let Some(genes) = &genes {
-            parsed.names = distinct(named.iter().map(|&column| genes[column].clone()).collect(), named.len());
-        }
+        parsed.names = if names.is_empty() { names } else { distinct(names, columns.len()) };
         parsed.columns = columns;
         (parsed.labels, parsed.ids, parsed.carried) = (labels, ids, carried);
         Ok(parsed)
@@ -216,7 +214,15 @@ impl File {
         let shape = shape.and_then(|shape| shape.read_1d::<Wide>()).map_err(|error| self.broken(error))?;
         match shape[..] {
             [Wide(rows), Wide(columns)] => {
-                Ok(Some(Matrix::Compressed { group, by_rows, shape: self.size(rows, columns)? }))
+                let shape = self.size(rows, columns)?;
+                let long = if by_rows { shape.0 } else { shape.1 };
+                let offsets = group.dataset("indptr").map_err(|error| self.broken(error))?;
+                if self.claimed(&offsets)? != long as u64 + 1 {
+                    return Err(self.wrong(format!(
+                        "claims {rows} rows of {columns} columns, for which indptr has another length"
+                    )));
+                }
+                Ok(Some(Matrix::Compressed { group, by_rows, shape }))
             }
             _ => Err(self.wrong("the shape of a compressed matrix is not of two numbers")),
         }
@@ -253,14 +259,20 @@ impl File {
         })
     }
 
-    /// All numbers of a dataset that memory has room for.
-    fn numbers(&self, dataset: &Dataset) -> Result<Vec<f64>> {
-        let (size, decode) = self.decoder(dataset)?;
+    /// Numbers of a dataset, which the file must be long enough for.
+    fn claimed(&self, dataset: &Dataset) -> Result<u64> {
+        let (size, _) = self.decoder(dataset)?;
         let count = dataset.num_elements().map_err(|error| self.broken(error))?;
-        let claimed = u128::from(count) * size as u128;
-        if claimed > u128::from(self.len) * PACKED_AT_MOST {
+        if u128::from(count) * size as u128 > u128::from(self.len) * PACKED_AT_MOST {
             return Err(self.wrong(format!("{} claims {count} values, more than it can hold", quoted(dataset.name()))));
         }
+        Ok(count)
+    }
+
+    /// All of them, if memory has room.
+    fn numbers(&self, dataset: &Dataset) -> Result<Vec<f64>> {
+        let (size, decode) = self.decoder(dataset)?;
+        let count = self.claimed(dataset)?;
         check_fits(&self.name, 4, usize::try_from(count).unwrap_or(usize::MAX), self.limit)?;
         let bytes = dataset.read_raw_bytes().map_err(|error| self.broken(error))?;
         Ok(bytes.chunks_exact(size).map(decode).collect())
@@ -564,7 +576,7 @@ struct Dense<'a> {
     dataset: &'a Dataset,
     places: Places,
     pick: &'a Pick,
-    /// What messages call the columns that are picked.
+    /// What messages call the columns that are picked, where they have names.
     columns: &'a [String],
 }
 
@@ -587,12 +599,12 @@ impl Cells for Dense<'_> {
     }
 
     fn column(&self, column: usize) -> String {
-        self.columns[column].clone()
+        self.columns.get(column).cloned().unwrap_or_else(|| format!("column {}", self.pick.column(column)))
     }
 
     fn place(&self, index: usize) -> String {
         let columns = self.pick.shape().1;
-        format!("row {}, {}", self.pick.row(index / columns), self.columns[index % columns])
+        format!("row {}, {}", self.pick.row(index / columns), self.column(index % columns))
     }
 }
 

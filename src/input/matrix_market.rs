@@ -106,6 +106,8 @@ pub(super) fn read(mut source: Source, request: &Request) -> Result<Parsed> {
         return Err(Error::request(&name, cause, "the file was cut short or its shape is wrong; write it again"));
     }
     let (n, m) = (rows as usize, columns as usize);
+    // Offsets and names take some bytes a row, however few values there are.
+    check_fits(&name, n, 4, limit)?;
     if !coordinates {
         if symmetry != Symmetry::General {
             return Err(wrong(banner, " promises half of a dense matrix, which is not read".into()));

@@ -128,6 +128,8 @@ impl Archive {
                 if rows > i64::from(u32::MAX) {
                     return Err(Error::request(name, format!("has {rows} rows"), "take fewer"));
                 }
+                // Offsets and names take some bytes a row, however few values there are.
+                check_fits(&name, rows as usize, 4, self.limit)?;
                 Ok((rows as usize, columns as usize))
             }
             _ => Err(Error::request(name, format!("its shape is {shape:?}"), "rows and columns are needed")),
