@@ -116,7 +116,7 @@ pub struct Embed {
     /// A file, or a data set shipped with nearfield, such as sample:digits.
     ///
     /// The kinds of file and the shipped data sets are listed below.
-    #[arg(required_unless_present = "resume")]
+    #[arg(required_unless_present_any = ["resume", "config"])]
     pub input: Option<String>,
 
     /// What was given of the options below.
@@ -126,7 +126,7 @@ pub struct Embed {
     /// Write the map here; the extension names the format, - is a table on stdout. May be repeated.
     ///
     /// The formats are listed below. A file that is there is replaced when the new one is complete.
-    #[arg(short, long = "output", value_name = "FILE", required_unless_present = "plan")]
+    #[arg(short, long = "output", value_name = "FILE", required_unless_present_any = ["plan", "config"])]
     pub outputs: Vec<PathBuf>,
 
     /// Write what was done as JSON.
@@ -195,8 +195,16 @@ pub struct Embed {
     pub style: Style,
 
     /// Print every number that the job would use, as TOML, and run nothing.
+    ///
+    /// With the options that were given at its end: --config takes the whole again.
     #[arg(long)]
     pub plan: bool,
+
+    /// Take options from a TOML file, as --plan prints one; those given here go before.
+    ///
+    /// Names are those of the options without their dashes, and input: `perplexity = 50`, `log1p = true`, `output = ["a.npy", "a.png"]`.
+    #[arg(long, value_name = "FILE.toml")]
+    pub config: Option<PathBuf>,
 
     /// What the map is to keep: the objective that is descended.
     ///

@@ -4,7 +4,7 @@ use super::args::Embed;
 use super::given::{self, Resumed};
 use super::progress::{self, Display};
 use super::report::{Circumstances, Clusters, Report};
-use super::{End, adapters, cluster, host, interrupt, outputs};
+use super::{End, adapters, cluster, config, host, interrupt, outputs};
 use crate::affinity::Law;
 use crate::container::{self, About, Along, Kept, Moment};
 use crate::data::{Dataset, Input, Pictures, Points};
@@ -29,6 +29,8 @@ pub fn run(arguments: &Embed) -> Result<End> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
         pool.map_err(|error| Error::job("--threads", error, "give fewer"))?;
     }
+    let from_file = arguments.config.as_ref().map(|path| config::joined(arguments, path)).transpose()?;
+    let arguments = from_file.as_deref().unwrap_or(arguments);
     let (joined, kept, said) = match &arguments.resume {
         Some(path) => {
             let Resumed { arguments, kept, notes } = given::resume(arguments, path)?;
@@ -87,8 +89,7 @@ pub fn run(arguments: &Embed) -> Result<End> {
         instead = std::mem::replace(&mut too_small, plan.fits(&budget).err());
     }
     if arguments.plan {
-        let text = toml::to_string(&plan).map_err(|error| Error::job("--plan", error, "report this"))?;
-        adapters::print(text.trim_end())?;
+        adapters::print(config::text(&plan, arguments)?.trim_end())?;
         too_small.iter().for_each(|error| progress::line(&format!("this would be refused: {error}")));
         return Ok(End::Done);
     }
@@ -123,6 +124,7 @@ pub fn run(arguments: &Embed) -> Result<End> {
         (None, None, _) => "computing on the CPU".to_owned(),
     }];
     notes.extend(brought.notes.iter().chain(&plan.notes).chain(&said).cloned());
+    notes.extend(arguments.config.as_ref().and_then(|path| config::other_plan(path, &plan)));
     notes.iter().for_each(|note| display.note(note));
     if progress::is_verbose() {
         display.note(&plan.in_words());

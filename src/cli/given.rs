@@ -59,6 +59,7 @@ const OWN: &[&str] = &[
     "max_time",
     "checkpoint",
     "resume",
+    "config",
     "host_memory",
     "device_memory",
     "threads",
@@ -166,18 +167,22 @@ fn check_kept(path: &Path, token: &str) -> Result<()> {
     Ok(())
 }
 
-/// Parses options that were kept.
-fn again(path: &Path, tokens: &[String]) -> Result<Box<Embed>> {
+/// Parses arguments of `nearfield embed` that did not come from the command line.
+pub fn embed_of(tokens: &[String]) -> Result<Box<Embed>> {
     let line = ["nearfield", "embed"].into_iter().chain(tokens.iter().map(String::as_str));
     match super::parse(line.map(OsString::from)).map(|cli| cli.command) {
         Ok(Command::Embed(arguments)) => Ok(arguments),
-        Ok(_) => Err(Error::request(path.display(), "was made by another command", "make it again")),
-        Err(error) => {
-            let refusal = super::refusal(&error);
-            let cause = format!("the options that made it do not go with those given: {refusal}");
-            Err(Error::request(path.display(), cause, "leave those out, or make the map again"))
-        }
+        Ok(_) => Err(Error::request("arguments", "they are of another command", "see `nearfield embed --help`")),
+        Err(error) => Err(super::refusal(&error)),
     }
+}
+
+/// Parses options that were kept.
+fn again(path: &Path, tokens: &[String]) -> Result<Box<Embed>> {
+    embed_of(tokens).map_err(|refusal| {
+        let cause = format!("the options that made it do not go with those given: {refusal}");
+        Error::request(path.display(), cause, "leave those out, or make the map again")
+    })
 }
 
 /// Says so if a run of `total` iterations would have had other phases where this one already was.

@@ -8,6 +8,7 @@ mod args;
 mod bench;
 mod cluster;
 mod completions;
+mod config;
 mod embed;
 mod given;
 mod host;
