@@ -110,11 +110,16 @@ pub enum Event<'a> {
     Checkpoint(&'a Moment<'a>),
 }
 
+/// Neighbours among which a new point of an old map is looked for where no others are sought.
+const NEWCOMERS_LOOK_AT: usize = 30;
+
 /// What files other than the data's own bring.
 #[derive(Debug, Clone, Default)]
 pub struct Given {
     /// The map to start from, `[N, d]`.
     pub start: Option<Array2<f32>>,
+    /// Whether rows of NaN in it are points that it does not have, which start among their neighbours.
+    pub newcomers: bool,
     /// Affinities: (i, j, weight).
     pub affinities: Option<Vec<(u32, u32, f64)>>,
     /// Neighbours, at least as many as the plan has.
@@ -157,7 +162,9 @@ pub fn run(
 ) -> Result<Done> {
     let mut seconds = Seconds::default();
     let mut told = Told::default();
-    let Given { start: given_start, affinities: given_affinities, neighbors: given_neighbors, mut projection } = given;
+    let newcomers = given.newcomers;
+    let Given { start: given_start, affinities: given_affinities, neighbors: given_neighbors, mut projection, .. } =
+        given;
 
     observe(Event::Stage("pca"));
     let clock = Instant::now();
@@ -196,10 +203,22 @@ pub fn run(
     observe(Event::Stage("start"));
     let clock = Instant::now();
     let start = match (&settings.init, given_start) {
-        (Start::File(_), Some(map)) => init::Start::Given(match &order {
-            Some(order) => order.arrange(map.view()),
-            None => map,
-        }),
+        (Start::File(_), Some(map)) => {
+            let mut map = match &order {
+                Some(order) => order.arrange(map.view()),
+                None => map,
+            };
+            if newcomers {
+                let k = NEWCOMERS_LOOK_AT.min(plan.n - 1);
+                let sought = match &found {
+                    Some(_) => None,
+                    None => Some(knn::neighbors(points.view(), k, settings.metric, Search::Exact, plan.seed, None)?.0),
+                };
+                let neighbors = found.as_ref().map(|found| &found.0).or(sought.as_ref());
+                init::newcomers::place(&mut map, neighbors.expect("found or sought").indices.view(), plan.seed);
+            }
+            init::Start::Given(map)
+        }
         (Start::Random, _) => init::Start::Random,
         _ if matches!(plan.objective, Objective::Distances(_)) => init::Start::Components,
         _ => init::Start::Pca,

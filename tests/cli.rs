@@ -992,6 +992,118 @@ fn columns_and_treatments_reach_embed_and_cluster() {
     folder.refused(&["embed", "good.csv", "--image-size", "0", "-o", "x.npy"], &["--image-size 0", "64x48"]);
 }
 
+/// What --plan prints is taken by --config, and gives the same bytes; what is given beside it goes before; wrong files are named.
+#[test]
+fn a_run_is_repeated_from_its_file() {
+    let folder = Folder::new();
+    let job = ["embed", "sample:digits", "--subsample", "200", "--perplexity", "8,20", "--standardize", "--seed", "7"];
+    let more = ["--iterations", "60", "--learning-rate", "150.5", "--device", "cpu", "--init", "random"];
+    let job = [&job[..], &more].concat();
+    folder.done(&[&job[..], &["-o", "a.npy", "-o", "a.csv"]].concat());
+    let toml = folder.done(&[&job[..], &["-o", "b.npy", "--plan"]].concat()).stdout;
+    folder.write("run.toml", &toml);
+    assert!(toml.starts_with(&format!("nearfield = \"{}\"\n", env!("CARGO_PKG_VERSION"))), "{toml}");
+    assert!(toml.contains("perplexity = [8, 20]\n") && toml.contains("learning-rate = 150.5\n"), "{toml}");
+    let ran = folder.done(&["embed", "--config", "run.toml"]);
+    assert_eq!(folder.read("b.npy"), folder.read("a.npy"));
+    assert!(!ran.stderr.contains("not quite"), "{}", ran.stderr);
+    // The same again from what is printed of that.
+    let again = folder.done(&["embed", "--config", "run.toml", "--plan"]).stdout;
+    assert_eq!(again, toml);
+    let ran = folder.done(&["embed", "--config", "run.toml", "--iterations", "30", "-o", "c.npy", "--seed=8"]);
+    assert!(ran.stderr.contains("30 iterations, objective"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("not quite that of run.toml: iterations, phases, seed came out otherwise"),
+        "{}",
+        ran.stderr
+    );
+    assert_ne!(folder.read("c.npy"), folder.read("a.npy"));
+    // By hand, without a table.
+    folder.write("hand.toml", "input = 'sample:digits' # the smallest\nsubsample = 200\nperplexity = [8.0, 20]\nstandardize = true\nlog1p = false\n");
+    let by_hand = ["embed", "--config=hand.toml", "--seed", "7", "-o", "d.npy"];
+    folder.done(&[&by_hand[..], &more].concat());
+    assert_eq!(folder.read("d.npy"), folder.read("a.npy"));
+    for (text, parts) in [
+        ("perplexity = [8\n", &["bad.toml: line 1 is no TOML: "][..]),
+        ("perplexty = 8\n", &["bad.toml: --perplexty: no such argument", "--perplexity"]),
+        ("perplexity = 'much'\n", &["bad.toml: --perplexity much: "]),
+        ("perplexity = { is = 8 }\n", &["bad.toml: perplexity is no text, number or truth value"]),
+        ("method = ['tsne', 'mds']\n", &["bad.toml: --method: it is given more than once"]),
+        ("plan = true\n", &["bad.toml: plan does not go into a file; give it beside --config"]),
+        ("input = 3\n", &["bad.toml: input is no text"]),
+        ("options = 3\n", &["bad.toml: options is no table"]),
+    ] {
+        folder.write("bad.toml", text);
+        folder.refused(&["embed", "sample:digits", "--config", "bad.toml", "-o", "x.npy"], parts);
+    }
+    folder.write("bare.toml", "seed = 3\n");
+    folder.refused(&["embed", "--config", "bare.toml", "-o", "x.npy"], &["bare.toml: it names no input"]);
+    folder.refused(&["embed", "--config", "bare.toml", "sample:digits"], &["bare.toml: it names no output"]);
+    folder.refused(&["embed", "--config", "no.toml", "-o", "x.npy"], &["no.toml: cannot be read"]);
+}
+
+/// An old map is the start of one with more rows: points of the same names where they were, the others among their neighbours.
+#[test]
+fn a_kept_map_starts_one_with_more_rows() {
+    let folder = Folder::new();
+    let rows = |keep: &dyn Fn(usize) -> bool| {
+        let row = |i: usize| {
+            let (group, at) = ((i % 3) as f64, i as f64);
+            format!(
+                "p{i},{:.4},{:.4},{:.4}\n",
+                9.0 * group + (0.7 * at).sin(),
+                (1.3 * at).cos() - 5.0 * group,
+                (2.1 * at).sin()
+            )
+        };
+        "name,a,b,c\n".to_owned() + &(0..120).filter(|&i| keep(i)).map(row).collect::<String>()
+    };
+    folder.write("old.csv", rows(&|i| i % 5 != 0));
+    folder.write("all.csv", rows(&|_| true));
+    let job = ["--id", "name", "--perplexity", "8", "--device", "cpu"];
+    folder.done(
+        &[&["embed", "old.csv", "-o", "old.nearfield", "-o", "old.npy", "--iterations", "300"][..], &job].concat(),
+    );
+    let start = ["embed", "all.csv", "--init", "old.nearfield", "--iterations", "0", "-o", "start.npy"];
+    let ran = folder.done(&[&start[..], &job].concat());
+    let said = "96 points start where old.nearfield has them, the other 24 among their neighbours";
+    assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    let (old, start) = (folder.map("old.npy"), folder.map("start.npy"));
+    // The map that is written is centred; what is kept between two points are their differences.
+    let place = |i: usize| [start[2 * i], start[2 * i + 1]];
+    let kept: Vec<usize> = (0..120).filter(|i| i % 5 != 0).collect();
+    for (row, &i) in kept.iter().enumerate() {
+        for c in 0..2 {
+            let (was, is) = (old[2 * row + c] - old[c], place(i)[c] - place(kept[0])[c]);
+            assert!((was - is).abs() < 1e-4, "point {i}: {was} and {is}");
+        }
+    }
+    // A new one is nearer to the middle of its own group than to that of another.
+    let middle = |group: usize| {
+        let of: Vec<usize> = kept.iter().copied().filter(|i| i % 3 == group).collect();
+        [0, 1].map(|c| of.iter().map(|&i| place(i)[c]).sum::<f32>() / of.len() as f32)
+    };
+    let middles = [0, 1, 2].map(middle);
+    for i in (0..120).step_by(5) {
+        let far = |group: usize| (0..2).map(|c| (place(i)[c] - middles[group][c]).powi(2)).sum::<f32>();
+        assert!((0..3).all(|group| group == i % 3 || far(group) > far(i % 3)), "point {i}");
+    }
+    let end =
+        ["embed", "all.csv", "--init", "old.nearfield", "--exaggeration", "1", "--iterations", "50", "-o", "e.npy"];
+    folder.done(&[&end[..], &job].concat());
+    let bare =
+        ["embed", "all.csv", "--columns", "a,b,c", "--init", "old.nearfield", "--perplexity", "8", "-o", "x.npy"];
+    folder.refused(
+        &bare,
+        &["--init old.nearfield: its points have names, and those of the input have none; name them by --id"],
+    );
+    folder.write("strangers.csv", rows(&|_| true).replace("\np", "\nq"));
+    let strangers = ["embed", "strangers.csv", "--init", "old.nearfield", "-o", "x.npy"];
+    folder.refused(&[&strangers[..], &job].concat(), &["it has none of the input's points"]);
+    let flat = ["embed", "all.csv", "--init", "old.nearfield", "--dims", "3", "-o", "x.npy"];
+    folder.refused(&[&flat[..], &job].concat(), &["holds a map in 2 dimensions"]);
+}
+
 /// Little, as usual, much; with colours where they are asked for; errors always.
 #[test]
 fn as_much_is_said_as_is_asked_for() {

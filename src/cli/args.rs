@@ -302,7 +302,8 @@ pub struct Embed {
 
     /// Where the map starts: pca, random, or a file with one row a point.
     ///
-    /// A map in a file (.npy, .csv) is taken as it is.
+    /// A map in a file (.npy, .csv) is taken as it is. Of a kept map (.nearfield) points of the same names start where they were, and others among
+    /// their neighbours.
     #[arg(long, value_name = "START", default_value = "pca", help_heading = DESCENT)]
     pub init: String,
 

@@ -319,7 +319,7 @@ struct Begun {
 fn begin(arguments: &Embed, memory: Option<u64>) -> Result<Begun> {
     let clock = Instant::now();
     let request = input::Request { memory, ..arguments.request() };
-    let brought = input::open(&request)?;
+    let mut brought = input::open(&request)?;
     let read = clock.elapsed().as_secs_f64();
     let mut settings = arguments.settings();
     let (n, input_dims) = brought.points.dim();
@@ -336,11 +336,15 @@ fn begin(arguments: &Embed, memory: Option<u64>) -> Result<Begun> {
         let cause = "another kind of affinities was asked for";
         return Err(Error::request(format!("--affinities {path}"), cause, "give --affinity precomputed with it"));
     }
+    let mut told = Vec::new();
+    let start = match &settings.init {
+        Start::File(path) => Some(start_from(path, &brought, settings.dims, &mut told)?),
+        Start::Pca | Start::Random => None,
+    };
+    brought.notes.append(&mut told);
     let given = Given {
-        start: match &settings.init {
-            Start::File(path) => Some(start_from(path, &brought, settings.dims)?),
-            Start::Pca | Start::Random => None,
-        },
+        newcomers: start.as_ref().is_some_and(|start| start.iter().any(|y| y.is_nan())),
+        start,
         affinities: arguments
             .affinities
             .as_ref()
@@ -470,8 +474,18 @@ fn check_all_rows(option: &str, path: &str, input: &Input) -> Result<()> {
     Err(Error::request(format!("{option} {path}"), cause, "give one for these rows alone, with an input of only them"))
 }
 
-/// A map to start from, of the rows that are here or of all rows of the input.
-fn start_from(path: &str, input: &Input, dims: usize) -> Result<Array2<f32>> {
+/// A map to start from, of the rows that are here or of all rows of the input; of a kept map the points of the same names, and NaN for others.
+fn start_from(path: &str, input: &Input, dims: usize, told: &mut Vec<String>) -> Result<Array2<f32>> {
+    if container::is_one(Path::new(path)) {
+        let kept = container::read(Path::new(path))?;
+        let (start, matched) = kept.start_for(path, input, dims)?;
+        let others = input.points.dim().0 - matched;
+        told.push(match others {
+            0 => format!("all points start where {path} has them"),
+            _ => format!("{matched} points start where {path} has them, the other {others} among their neighbours"),
+        });
+        return Ok(start);
+    }
     let here = input::read_map(path, input.points.dim().0, dims);
     match (&here, &input.rows) {
         (Err(_), Some(rows)) => {

@@ -16,7 +16,7 @@
 mod file;
 
 use crate::affinity::Calibrated;
-use crate::data::{Affinities, Column, Frame, Labels, Points, Seconds, Trace, TracePoint, Treatment};
+use crate::data::{Affinities, Column, Frame, Input, Labels, Points, Seconds, Trace, TracePoint, Treatment};
 use crate::engine::{Course, Snapshot};
 use crate::error::{Error, Result};
 use crate::field::Method;
@@ -30,6 +30,7 @@ use ndarray::{Array1, Array2, ArrayView2};
 use rayon::prelude::*;
 use serde_json::{Value, json};
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::hash::Hasher;
 use std::io::{self, Write};
 use std::path::Path;
@@ -152,7 +153,57 @@ pub struct Kept {
     pub seconds: Seconds,
 }
 
+/// Whether the file says that it is a container, sound or not.
+pub fn is_one(path: &Path) -> bool {
+    let opened = Incoming::open(path).ok().flatten();
+    opened.is_some_and(|incoming| incoming.texts.get("format").is_some_and(|format| format == FORMAT))
+}
+
 impl Kept {
+    /// `[N, d]` where the points of an input stand in this map, NaN for those that it does not have; and how many it has. They are told apart
+    /// by their names, or by their numbers where neither has names.
+    ///
+    /// # Errors
+    /// [`Error::Request`] for a map of another dimension, for names on one side alone, for a name that stands there twice, and where none is
+    /// the same.
+    pub fn start_for(&self, path: &str, input: &Input, dims: usize) -> Result<(Array2<f32>, usize)> {
+        let refuse = |cause: String, remedy: &str| Err(Error::request(format!("--init {path}"), cause, remedy));
+        if self.about.dims != dims {
+            return refuse(format!("holds a map in {} dimensions", self.about.dims), "give --dims as it has");
+        }
+        let n = input.points.dim().0;
+        let numbers: Vec<Option<usize>> = match (&self.along.ids, &input.ids) {
+            (Some(old), Some(new)) => {
+                let mut rows = HashMap::with_capacity(old.len());
+                for (row, name) in old.iter().enumerate() {
+                    if rows.insert(name.as_str(), row).is_some() {
+                        return refuse(
+                            format!("two of its points are called {name:?}"),
+                            "make it with names that differ",
+                        );
+                    }
+                }
+                new.iter().map(|name| rows.get(name.as_str()).copied()).collect()
+            }
+            (None, None) => {
+                let row = |i: usize| input.rows.as_ref().map_or(i, |rows| rows[i] as usize);
+                (0..n).map(|i| Some(row(i)).filter(|&row| row < self.about.n)).collect()
+            }
+            (Some(_), None) => {
+                return refuse("its points have names, and those of the input have none".into(), "name them by --id");
+            }
+            (None, Some(_)) => {
+                return refuse("its points have no names, and those of the input have".into(), "leave --id out");
+            }
+        };
+        let matched = numbers.iter().flatten().count();
+        if matched == 0 {
+            return refuse("it has none of the input's points".into(), "give names as it has them, by --id");
+        }
+        let place = |(i, c): (usize, usize)| numbers[i].map_or(f32::NAN, |row| self.map[[row, c]]);
+        Ok((Array2::from_shape_fn((n, dims), place), matched))
+    }
+
     /// Where the run stood.
     pub fn moment(&self) -> Moment<'_> {
         Moment {

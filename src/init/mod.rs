@@ -17,6 +17,7 @@
 //! [`principal_components`] also narrows the input before the search for neighbours.
 
 mod classical;
+pub mod newcomers;
 mod pca;
 mod random;
 mod slabs;
