@@ -209,8 +209,11 @@ fn what_a_map_has_settled_is_not_asked_again() {
     }
     // The data may be given, if they are the same.
     folder.ok("embed --resume a.nearfield sample:digits --iterations 5 -o b.html --atlas c.png");
-    let said = folder.refused("embed --resume a.nearfield sample:faithful --iterations 5 -o b.npy");
-    assert!(said.contains("sample:faithful: "), "{said}");
+    folder.ok(&format!("{DIGITS} --device cpu --iterations 5 --seed 5 -o other.nearfield"));
+    for other in ["sample:turntable", "other.nearfield:data"] {
+        let said = folder.refused(&format!("embed --resume a.nearfield {other} --iterations 5 -o b.npy"));
+        assert!(said.contains("these are not the data that the kept map is of"), "{said}");
+    }
     assert!(folder.refused("embed --resume a.nearfield --iterations 5 -o b.npy --atlas c.png").contains("--atlas: "));
     assert!(folder.refused("embed -o b.npy").contains("missing"));
     assert!(folder.refused("embed --resume no.nearfield -o b.npy").contains("no.nearfield: no such file"));

@@ -352,17 +352,17 @@ pub struct Embed {
     #[arg(long, value_name = "TIME", value_parser = parse_time, help_heading = DESCENT)]
     pub max_time: Option<f64>,
 
-    /// Keep where the run stands every so often, in a .nearfield file beside the map, for --resume: seconds, or as in 90s, 5m, 1h.
+    /// Keep where the run stands every so often, in a .nearfield file beside the map: seconds, or as in 90s, 5m, 1h.
     ///
     /// It is the first output of that kind, or has the first output's name with that extension; then it is removed when the maps are
-    /// written. A run that was killed goes on from it.
+    /// written. A run that was killed goes on from it by --resume.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub checkpoint: Option<f64>,
 
-    /// Go on with a kept map, exactly as if it had never stopped: INPUT is not needed, --iterations are more of them.
+    /// Go on with a kept map, exactly as if it had never stopped; it needs no INPUT.
     ///
-    /// Options are those that made it; those of the descent and of what is written may be given anew. Without --iterations it finishes what was
-    /// planned. Data that are given must be those of the map, and bring pictures along.
+    /// --iterations are then more of them; without, it finishes what was planned. Options are those that made the map; those of the descent and
+    /// of what is written may be given anew. Data that are given must be those of the map, and bring pictures along.
     #[arg(long, value_name = "FILE.nearfield")]
     pub resume: Option<PathBuf>,
 

@@ -42,8 +42,11 @@ numbers!(u8 = "U8", u32 = "U32", u64 = "U64", f32 = "F32", f64 = "F64");
 #[derive(Default)]
 pub struct Outgoing<'a> {
     texts: Map<String, Value>,
-    tensors: Vec<(String, &'static str, Vec<usize>, Cow<'a, [u8]>)>,
+    tensors: Vec<Tensor<'a>>,
 }
+
+/// Name, type, shape and bytes.
+type Tensor<'a> = (String, &'static str, Vec<usize>, Cow<'a, [u8]>);
 
 impl<'a> Outgoing<'a> {
     /// Adds a text.

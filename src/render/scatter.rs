@@ -235,7 +235,7 @@ fn marks(map: &Map, view: &View, radius: f32, range: (f64, f64), left: f32, top:
 
 /// A mark, with a ring beneath it if it is new.
 fn ringed(map: &Map, i: usize, mark: Mark) -> impl Iterator<Item = Mark> {
-    let ring = (is_new(map, i) && mark.shape != Shape::Ring).then(|| Mark {
+    let ring = (is_new(map, i) && mark.shape != Shape::Ring).then_some(Mark {
         radius: 1.35 * mark.radius + 0.6,
         rim: 0.0,
         opacity: 0.9,
