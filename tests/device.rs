@@ -45,7 +45,7 @@ fn run(gpu: &Gpu, n: usize, dims: usize, iterations: usize) -> nearfield::Result
     let affinities = affinities(n);
     let mut device = Device::new(gpu, Goal::tsne(&affinities), start(n, dims), Method::Exact)?;
     let outcome = engine::descend(&mut device, &schedule(iterations), &mut |_| true)?;
-    outcome.fault.clone().map_or(Ok(outcome), |fault| Err(fault))
+    outcome.fault.clone().map_or(Ok(outcome), Err)
 }
 
 #[test]
