@@ -518,10 +518,13 @@ fn field_of(done: &Done) -> String {
     container::field_of(nearfield::field::Method::Mesh(resolution))
 }
 
+/// What is lost, and how.
+type Change = (&'static str, fn(&mut Snapshot));
+
 /// A test that cannot fail shows nothing: whatever of the state is lost is seen in the map.
 #[test]
 fn every_part_of_the_state_counts() {
-    let seen = |case: &Case, gpu: Option<&Gpu>, stop: usize, changes: &[(&str, fn(&mut Snapshot))]| {
+    let seen = |case: &Case, gpu: Option<&Gpu>, stop: usize, changes: &[Change]| {
         let (whole, _) = case.run(130, gpu, &mut |_| true);
         let (part, plan) = case.run(stop, gpu, &mut |_| true);
         for (what, change) in changes {
@@ -533,17 +536,17 @@ fn every_part_of_the_state_counts() {
             assert_ne!(outcome(&spoilt).0, outcome(&whole).0, "{} without its {what}", case.name);
         }
     };
-    let of_all: &[(&str, fn(&mut Snapshot))] = &[
+    let of_all: &[Change] = &[
         ("gains", |snapshot| snapshot.state.gains.fill(1.0)),
         ("velocity", |snapshot| snapshot.state.velocity.fill(0.0)),
         ("points", |snapshot| snapshot.state.points[[5, 1]] += 1e-4),
         ("resolution", |snapshot| snapshot.resolution = None),
     ];
     // The mesh is looked at again after a hundred iterations, and not after each.
-    let counts: &[(&str, fn(&mut Snapshot))] = &[("count of iterations", |snapshot| snapshot.iterations -= 3)];
+    let counts: &[Change] = &[("count of iterations", |snapshot| snapshot.iterations -= 3)];
     seen(&tight(), None, 110, of_all);
     seen(&tight(), None, 95, counts);
-    let grid: &[(&str, fn(&mut Snapshot))] = &[("grid", |snapshot| {
+    let grid: &[Change] = &[("grid", |snapshot| {
         snapshot.grid.as_mut().expect("a mesh on a device").extent.iter_mut().for_each(|side| *side *= 0.7);
     })];
     on_each(Options::default(), |gpu| {
