@@ -474,7 +474,6 @@ fn digits_placed_are_as_good_as_digits_mapped_together() {
     by_each(|backend, gpu| {
         let placed = transform::place(old.view(), map.view(), new.view(), &tsne(30.0), gpu).expect("sound").points;
         let got = accuracy(&map, &placed);
-        println!("{backend}: {got:.4} placed, {want:.4} mapped together");
         assert!(want > 0.96 && got >= want - 0.015, "{backend}: {got} placed, {want} mapped together");
     });
 }
@@ -589,7 +588,7 @@ fn later_rows_are_narrowed_as_the_first_were() {
 fn candidates_are_within_the_neighbours() {
     // Fewer neighbours than candidates.
     let (old, map) = old_points(30);
-    assert!(CANDIDATES > 2);
+    const { assert!(CANDIDATES > 2) };
     by_each(|_, gpu| {
         let settings = Settings { neighbors: 2, ..tsne(1.5) };
         let placed = transform::place(old.view(), map.view(), old.view(), &settings, gpu).expect("sound").points;
@@ -693,10 +692,10 @@ fn the_command_treats_rows_as_the_maps_were() {
     let row = |i: usize| {
         let x = random.row(i).mapv(|x| 2.0 + x.abs() * 5.0);
         let hole = if i % 9 == 4 { String::new() } else { x[1].to_string() };
-        (x[0].to_string(), hole, x[2].to_string(), if i % 2 == 0 { "even" } else { "odd" })
+        (x[0].to_string(), hole, x[2].to_string(), if i.is_multiple_of(2) { "even" } else { "odd" })
     };
     let header = "kind,a,b,c\n".to_owned();
-    let all: String = (0..80).map(|i| row(i)).map(|(a, b, c, kind)| format!("{kind},{a},{b},{c}\n")).collect();
+    let all: String = (0..80).map(row).map(|(a, b, c, kind)| format!("{kind},{a},{b},{c}\n")).collect();
     std::fs::write(here.join("all.csv"), header + &all).expect("room");
     // Other columns, another order, no labels.
     let few: String = [7, 4, 60].iter().map(|&i| row(i)).map(|(a, b, c, _)| format!("{c},9,{a},{b}\n")).collect();

@@ -192,9 +192,9 @@ fn the_exact_field_sums_very_many_columns() {
             });
             // A sum of so many terms of one sign errs by more than one of few: 90 was seen.
             let bound = |sum: f64| 300.0 * U * sum;
-            within("weight", &[got.weight[i]], &[weight], &[bound(weight)]).expect(&format!("row {i}"));
+            within(&format!("weight {i}"), &[got.weight[i]], &[weight], &[bound(weight)]).expect("within its bound");
             let got: Vec<f32> = got.force.row(i).to_vec();
-            within("force", &got, &force, &[bound(magnitude); 2]).expect(&format!("row {i}"));
+            within(&format!("force {i}"), &got, &force, &[bound(magnitude); 2]).expect("within its bound");
         }
     });
 }
