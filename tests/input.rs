@@ -2260,7 +2260,11 @@ fn cells_that_do_not_fit_stay_on_their_disk() {
         &refused(&Request { subsample: Some(399), ..request }),
         "399 rows of 16 columns take 25.5 kB, and there are 20.0 kB",
     );
-    says(&refused(&Request { memory: Some(4_000), ..request }), "matrix.h5: a part of it does not fit in memory");
+    says(&refused(&Request { memory: Some(7_000), ..request }), "matrix.h5: a part of it does not fit in memory");
+    says(
+        &refused(&Request { memory: Some(4_000), ..request }),
+        "matrix.h5: claims 400 rows, which take at least 6.40 kB",
+    );
 }
 
 #[cfg(feature = "hdf5")]

@@ -355,13 +355,13 @@ pub struct Embed {
     /// Keep where the run stands every so often, in a .nearfield file beside the map: seconds, or as in 90s, 5m, 1h.
     ///
     /// It is the first output of that kind, or has the first output's name with that extension; then it is removed when the maps are
-    /// written. A run that was killed goes on from it by --resume.
+    /// written. With --resume a run that was killed goes on from it.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub checkpoint: Option<f64>,
 
     /// Go on with a kept map, exactly as if it had never stopped; it needs no INPUT.
     ///
-    /// --iterations are then more of them; without, it finishes what was planned. Options are those that made the map; those of the descent and
+    /// Then --iterations are more of them; without, it finishes what was planned. Options are those that made the map; those of the descent and
     /// of what is written may be given anew. Data that are given must be those of the map, and bring pictures along.
     #[arg(long, value_name = "FILE.nearfield")]
     pub resume: Option<PathBuf>,

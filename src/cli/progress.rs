@@ -79,8 +79,10 @@ impl Display {
 
     /// Says how long the stage took, where everything is told.
     fn end_stage(&self) {
-        if let Some((name, begun)) = self.stage.take().filter(|_| is_verbose()) {
-            self.note(&format!("{name}: {}", human(begun.elapsed().as_secs_f64())));
+        // A stage that only looks whether there is something to do says nothing.
+        let ended = self.stage.take().map(|(name, begun)| (name, begun.elapsed().as_secs_f64()));
+        if let Some((name, seconds)) = ended.filter(|&(_, seconds)| is_verbose() && seconds >= 1e-4) {
+            self.note(&format!("{name}: {}", human(seconds)));
         }
     }
 

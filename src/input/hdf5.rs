@@ -9,7 +9,7 @@ use super::pick::{Found, Pick, Places, chosen, drawn, find, known, shown};
 use super::settle::{Cells, Survey, settle, survey};
 use super::source::Source;
 use super::sparse::Raw;
-use super::{Parsed, Request, Sniff, check_files, check_fits, check_shape, distinct, quoted, treatment};
+use super::{Parsed, Request, Sniff, check_files, check_fits, check_rows, check_shape, distinct, quoted, treatment};
 use crate::data::{Points, Stored};
 use crate::error::{Error, Result};
 use half::f16;
@@ -124,8 +124,7 @@ impl File {
             Matrix::Compressed { shape, .. } => *shape,
         };
         check_shape(request, &self.name, n as u64, m as u64)?;
-        // Offsets, labels and names take some bytes a row, however few values there are.
-        check_fits(&self.name, n, 4, self.limit)?;
+        check_rows(&self.name, n, self.limit)?;
         let cells = self.table("obs", n)?;
         let genes = match part.as_str() {
             "raw/X" => self.table("raw/var", m)?,

@@ -4,7 +4,7 @@
 use super::settle::{InMemory, settle};
 use super::source::Source;
 use super::sparse::Raw;
-use super::{Parsed, Request, Sniff, check_files, check_fits, check_shape, quoted, treatment};
+use super::{Parsed, Request, Sniff, check_files, check_fits, check_rows, check_shape, quoted, treatment};
 use crate::data::Points;
 use crate::error::{Error, Result};
 use ndarray::Array2;
@@ -106,8 +106,7 @@ pub(super) fn read(mut source: Source, request: &Request) -> Result<Parsed> {
         return Err(Error::request(&name, cause, "the file was cut short or its shape is wrong; write it again"));
     }
     let (n, m) = (rows as usize, columns as usize);
-    // Offsets and names take some bytes a row, however few values there are.
-    check_fits(&name, n, 4, limit)?;
+    check_rows(&name, n, limit)?;
     if !coordinates {
         if symmetry != Symmetry::General {
             return Err(wrong(banner, " promises half of a dense matrix, which is not read".into()));

@@ -795,6 +795,16 @@ fn distinct(names: Vec<String>, m: usize) -> Vec<String> {
     if differ && names.len() == m { names } else { Vec::new() }
 }
 
+/// Refuses more rows than memory has room for even if nothing stands in them: offsets and names take some bytes a row.
+fn check_rows(name: &str, rows: usize, limit: u64) -> Result<()> {
+    let bytes = rows as u64 * 16;
+    if bytes <= limit {
+        return Ok(());
+    }
+    let cause = format!("claims {rows} rows, which take at least {}, and there are {}", size(bytes), size(limit));
+    Err(Error::request(name, cause, "the file is damaged, or give --host-memory if there is more"))
+}
+
 /// "1 row", "2 rows".
 fn counted(count: u64, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })

@@ -2,7 +2,7 @@
 
 use super::source::{Archived, Source, ZIP};
 use super::sparse::Raw;
-use super::{Parsed, Request, Sniff, check_files, check_fits, check_shape, npy, quoted};
+use super::{Parsed, Request, Sniff, check_files, check_fits, check_rows, check_shape, npy, quoted};
 use crate::error::{Error, Result};
 
 pub(super) fn sniff(head: &[u8]) -> Sniff {
@@ -128,8 +128,7 @@ impl Archive {
                 if rows > i64::from(u32::MAX) {
                     return Err(Error::request(name, format!("has {rows} rows"), "take fewer"));
                 }
-                // Offsets and names take some bytes a row, however few values there are.
-                check_fits(&name, rows as usize, 4, self.limit)?;
+                check_rows(&name, rows as usize, self.limit)?;
                 Ok((rows as usize, columns as usize))
             }
             _ => Err(Error::request(name, format!("its shape is {shape:?}"), "rows and columns are needed")),
