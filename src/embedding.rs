@@ -6,7 +6,7 @@
 use crate::container::Prepared;
 use crate::data::{Dataset, Trace, TracePoint};
 use crate::engine::Stop;
-use crate::gpu::{self, Choice, Gpu};
+use crate::gpu::{self, Choice};
 use crate::job::{self, Backend, Event, Given};
 use crate::knn::Metric;
 use crate::objective::{self, Normalization};
@@ -101,7 +101,7 @@ impl Fitted {
             None => narrow,
         };
         let (old, map) = (prepared.points.view(), self.map.view());
-        let (gpu, _) = open(&self.kept.device)?;
+        let (gpu, _) = gpu::open(&self.kept.device)?;
         match transform::place(old, map, narrow.view(), &settings, gpu.as_ref()) {
             Err(error) if self.kept.device == Choice::Auto && error.is_fault_of_device() => {
                 Ok(transform::place(old, map, narrow.view(), &settings, None)?.points)
@@ -114,22 +114,6 @@ impl Fitted {
 /// Without what only a run that goes on has need of.
 fn for_new_points(prepared: Prepared) -> Prepared {
     Prepared { calibrated: None, order: None, ..prepared }
-}
-
-/// The device that was asked for, if it is not the CPU, and why it is not where that was left open.
-fn open(choice: &Choice) -> Result<(Option<Gpu>, Option<String>)> {
-    let found = match choice {
-        Choice::Cpu => Vec::new(),
-        _ => gpu::adapters(),
-    };
-    match gpu::choose(choice, &found)?.map(|adapter| Gpu::open(adapter, gpu::Options::default())) {
-        None => Ok((None, None)),
-        Some(Ok(gpu)) => Ok((Some(gpu), None)),
-        Some(Err(error)) if *choice == Choice::Auto => {
-            Ok((None, Some(format!("computed on the CPU, because of the {error}"))))
-        }
-        Some(Err(error)) => Err(error),
-    }
 }
 
 /// One constructor a method, so that a misspelt one does not compile.
@@ -290,7 +274,7 @@ impl Embedding {
         let shape = || Shape { name: &data.name, n, input_dims };
         // What is wrong is said before drivers are asked.
         let mut plan = Plan::resolve(&self.settings, shape(), None)?;
-        let (opened, instead) = open(&self.device)?;
+        let (opened, instead) = gpu::open(&self.device)?;
         if let Some(gpu) = &opened {
             plan = Plan::resolve(&self.settings, shape(), Some(gpu.adapter()))?;
         }

@@ -1019,7 +1019,7 @@ fn a_run_is_repeated_from_its_file() {
     );
     assert_ne!(folder.read("c.npy"), folder.read("a.npy"));
     // By hand, without a table.
-    folder.write("hand.toml", "input = 'sample:digits' # the smallest\nsubsample = 200\nperplexity = [8.0, 20]\nstandardize = true\nlog1p = false\n");
+    folder.write("hand.toml", "input = 'sample:digits' # the smallest\nsubsample = 200\nperplexity = [8.0, 20]\nstandardize = true\nlog1p = false\nthreads = 1\n");
     let by_hand = ["embed", "--config=hand.toml", "--seed", "7", "-o", "d.npy"];
     folder.done(&[&by_hand[..], &more].concat());
     assert_eq!(folder.read("d.npy"), folder.read("a.npy"));

@@ -108,10 +108,7 @@ pub fn run(arguments: &Cluster) -> Result<End> {
     let started = Instant::now();
     interrupt::listen();
     check_outputs(arguments)?;
-    if let Some(threads) = arguments.threads {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
-        pool.map_err(|error| Error::job("--threads", error, "give fewer"))?;
-    }
+    super::use_threads(arguments.threads)?;
     let data = input::read(&input::Request { memory: host::memory_budget(), ..arguments.request() })?;
     let read = started.elapsed().as_secs_f64();
     let settings = arguments.settings();

@@ -25,12 +25,10 @@ use std::time::Instant;
 pub fn run(arguments: &Embed) -> Result<End> {
     let started = Instant::now();
     interrupt::listen();
-    if let Some(threads) = arguments.threads {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
-        pool.map_err(|error| Error::job("--threads", error, "give fewer"))?;
-    }
     let from_file = arguments.config.as_ref().map(|path| config::joined(arguments, path)).transpose()?;
     let arguments = from_file.as_deref().unwrap_or(arguments);
+    // Before anything is read, which is done by all threads.
+    super::use_threads(arguments.threads)?;
     let (joined, kept, said) = match &arguments.resume {
         Some(path) => {
             let Resumed { arguments, kept, notes } = given::resume(arguments, path)?;

@@ -87,6 +87,13 @@ fn run(command: Command) -> crate::Result<End> {
     }
 }
 
+/// Computes on as many threads as were asked for.
+fn use_threads(asked: Option<usize>) -> crate::Result<()> {
+    let Some(threads) = asked else { return Ok(()) };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+    pool.map_err(|error| Error::job("--threads", error, "give fewer"))
+}
+
 fn exit_code(ended: crate::Result<End>) -> u8 {
     match ended {
         Ok(End::Done) => 0,

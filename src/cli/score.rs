@@ -16,10 +16,7 @@ pub fn run(arguments: &Score) -> Result<End> {
     let started = Instant::now();
     interrupt::listen();
     check_outputs(arguments)?;
-    if let Some(threads) = arguments.threads {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
-        pool.map_err(|error| Error::job("--threads", error, "give fewer"))?;
-    }
+    super::use_threads(arguments.threads)?;
     let memory = host::memory_budget();
     let brought = input::open(&input::Request { memory, ..arguments.request() })?;
     let map = map_of(&arguments.map, &brought)?;

@@ -22,10 +22,7 @@ pub fn run(arguments: &Transform) -> Result<End> {
     let started = Instant::now();
     interrupt::listen();
     check_outputs(arguments)?;
-    if let Some(threads) = arguments.threads {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
-        pool.map_err(|error| Error::job("--threads", error, "give fewer"))?;
-    }
+    super::use_threads(arguments.threads)?;
     let memory = host::memory_budget();
     let kept = container::read(&arguments.map)?;
     let made_by = made_by(&arguments.map, &kept)?;
@@ -64,20 +61,9 @@ pub fn run(arguments: &Transform) -> Result<End> {
     {
         notes.push("new points are placed by the forward part of the divergence alone".into());
     }
-    let found = match arguments.device {
-        gpu::Choice::Cpu => Vec::new(),
-        _ => gpu::adapters(),
-    };
-    let adapter = gpu::choose(&arguments.device, &found)?;
     let replaceable = arguments.device == gpu::Choice::Auto;
-    let mut gpu = None;
-    if let Some(adapter) = adapter {
-        match Gpu::open(adapter, gpu::Options::default()) {
-            Ok(opened) => gpu = Some(opened),
-            Err(error) if replaceable => notes.push(format!("computed on the CPU, because of the {error}")),
-            Err(error) => return Err(error),
-        }
-    }
+    let (mut gpu, instead) = gpu::open(&arguments.device)?;
+    notes.extend(instead);
     notes.iter().for_each(|note| display.note(note));
     display.stage("placing");
     let clock = Instant::now();

@@ -54,6 +54,25 @@ pub struct Options {
     pub profile: bool,
 }
 
+/// The device that was asked for, if it is not the CPU; and why it is not, in a sentence, where that was left open.
+///
+/// # Errors
+/// As for [`choose`] and [`Gpu::open`]: under [`Choice::Auto`] a device that does not open is none.
+pub fn open(choice: &Choice) -> Result<(Option<Gpu>, Option<String>)> {
+    let found = match choice {
+        Choice::Cpu => Vec::new(),
+        _ => adapters(),
+    };
+    match choose(choice, &found)?.map(|adapter| Gpu::open(adapter, Options::default())) {
+        None => Ok((None, None)),
+        Some(Ok(gpu)) => Ok((Some(gpu), None)),
+        Some(Err(error)) if *choice == Choice::Auto => {
+            Ok((None, Some(format!("computed on the CPU, because of the {error}"))))
+        }
+        Some(Err(error)) => Err(error),
+    }
+}
+
 impl Gpu {
     /// Opens the adapter's device.
     ///
