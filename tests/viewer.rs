@@ -179,7 +179,8 @@ fn a_page_opens_without_complaint_and_draws_every_point() {
     browser.drag(&[[300.0, 300.0], [330.0, 300.0], [360.0, 300.0]], 0);
     let after = place(&mut browser, 0);
     let moved = [after[0] - before[0], after[1] - before[1]];
-    assert!((50.0..200.0).contains(&moved[0]) && moved[1].abs() < 1.0, "{before:?} {after:?}");
+    // How far depends on how fast the browser hears of it.
+    assert!(moved[0] > 50.0 && moved[1].abs() < 1.0, "{before:?} {after:?}");
     unharmed(&mut browser);
 }
 
