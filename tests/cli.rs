@@ -375,13 +375,13 @@ fn bad_outputs_are_refused_before_any_work() {
         (&["-o", "map.csv", "-o", "./map.csv"], &["./map.csv: is named twice"]),
         (&["-o", "map.csv", "-o", &same], &["map.csv: is named twice"]),
         (&["-o", "new.csv", "-o", "./new.csv"], &["./new.csv: is named twice"]),
-        (&["-o", "good.csv"], &["good.csv: is the data itself"]),
-        (&["-o", "map.csv", "--report", "./good.csv"], &["./good.csv: is the data itself"]),
-        (&["--labels", "labels.csv", "-o", "labels.csv"], &["labels.csv: is the data itself"]),
-        (&["--id", "labels.csv", "-o", "./labels.csv"], &["labels.csv: is the data itself"]),
-        (&["--init", "labels.csv", "-o", "labels.csv"], &["labels.csv: is the data itself"]),
-        (&["--neighbors-file", "labels.csv", "-o", "labels.csv"], &["labels.csv: is the data itself"]),
-        (&["--affinity", "precomputed", "--affinities", "labels.csv", "-o", "labels.csv"], &["is the data itself"]),
+        (&["-o", "good.csv"], &["good.csv: is read by this command"]),
+        (&["-o", "map.csv", "--report", "./good.csv"], &["./good.csv: is read by this command"]),
+        (&["--labels", "labels.csv", "-o", "labels.csv"], &["labels.csv: is read by this command"]),
+        (&["--id", "labels.csv", "-o", "./labels.csv"], &["labels.csv: is read by this command"]),
+        (&["--init", "labels.csv", "-o", "labels.csv"], &["labels.csv: is read by this command"]),
+        (&["--neighbors-file", "labels.csv", "-o", "labels.csv"], &["labels.csv: is read by this command"]),
+        (&["--affinity", "precomputed", "--affinities", "labels.csv", "-o", "labels.csv"], &["is read by this command"]),
         (&["-o", "map.csv", "--atlas", "map.csv"], &["map.csv: an atlas is a .png"]),
         (&["-o", "a.png", "--atlas", "a.png"], &["a.png: is named twice"]),
         (&["-o", "map.csv", "--atlas", "a.png"], &["--atlas: the rows of good.csv are no pictures"]),
@@ -1040,6 +1040,7 @@ fn a_run_is_repeated_from_its_file() {
     folder.refused(&["embed", "--config", "bare.toml", "-o", "x.npy"], &["bare.toml: it names no input"]);
     folder.refused(&["embed", "--config", "bare.toml", "sample:digits"], &["bare.toml: it names no output"]);
     folder.refused(&["embed", "--config", "no.toml", "-o", "x.npy"], &["no.toml: cannot be read"]);
+    folder.refused(&["embed", "--config", "run.toml", "--report", "run.toml"], &["run.toml: is read by this command"]);
 }
 
 /// An old map is the start of one with more rows: points of the same names where they were, the others among their neighbours.
@@ -1270,7 +1271,7 @@ fn saved_maps_are_drawn_again() {
         folder.refused(&[&["plot", "-o", "x.png"], *arguments].concat(), parts);
     }
     folder.refused(&["plot", "m.csv", "bare.csv", "-o", "x.csv"], &["x.csv: several maps are not written as .csv"]);
-    folder.refused(&["plot", "m.csv", "-o", "./m.csv"], &["./m.csv: is the data itself"]);
+    folder.refused(&["plot", "m.csv", "-o", "./m.csv"], &["./m.csv: is read by this command"]);
 }
 
 #[test]
@@ -1819,7 +1820,7 @@ fn a_map_is_scored_whoever_made_it() {
         (&["other.csv"], "other.csv: has 39 points, and good.csv has 40"),
         (&["four.npy"], "four.npy: has 4 columns, where a map has 2 or 3"),
         (&["map.csv", "--k", "20"], "--k: 20 neighbours of 40 points; give 1 to 19"),
-        (&["map.csv", "--rnx", "map.csv"], "map.csv: is the data itself"),
+        (&["map.csv", "--rnx", "map.csv"], "map.csv: is read by this command"),
         (&["map.csv", "--coranking", "ranks.svg"], "ranks.svg: a co-ranking matrix is .png or .csv"),
         (&["map.csv", "--perplexity", "50"], "perplexity"),
     ];

@@ -137,7 +137,7 @@ fn what_cannot_be_done_is_refused_in_one_line() {
     with(&["--components", "2", "--frames", "good.csv"], &["good.csv"]);
     with(&["--components", "2", "--frames", "no/where"], &["no"]);
     with(&["--components", "2", "--report", "labels.csv"], &["named twice"]);
-    with(&["--components", "2", "-o", "good.csv"], &["is the data itself"]);
+    with(&["--components", "2", "-o", "good.csv"], &["is read by this command"]);
     with(&["--components", "2", "--wrong"], &["--wrong", "nearfield cluster --help"]);
     folder.refused(&["cluster", "good.csv", "--components", "2"], &["no output is asked for"]);
     folder.refused(&["cluster", "nan.csv", "--components", "2", "-o", "x.png"], &["nan.csv", "line 3"]);

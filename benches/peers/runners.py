@@ -1,6 +1,6 @@
 """Runs a Python library on a file, as its documents recommend, and times its stages.
 
-    runners.py openTSNE|umap|pacmap DATA.npy START.npy ITERATIONS OUT     writes OUT/{report.json, map.npy, neighbours.npy}
+    runners.py openTSNE|umap|pacmap|pynndescent DATA.npy START.npy ITERATIONS OUT     writes OUT/{report.json, map.npy, neighbours.npy}
     runners.py field MAP.npy FORCE.npy                                    openTSNE's repulsive forces at a map
     runners.py cut DATA.npy FIRST OUT.npy                                 the rows from FIRST on
     runners.py labels LABELS.idx.gz FIRST OUT.npy                         the same of an idx file of labels
@@ -81,7 +81,18 @@ def fit_pacmap(data, _, __, clock):
     return points, clock.results["neighbours"][1], 450
 
 
-LIBRARIES = {"openTSNE": fit_opentsne, "umap": fit_umap, "pacmap": fit_pacmap}
+def fit_pynndescent(data, _, __, clock):
+    """Neighbours alone, as many as perplexity 30 asks for."""
+    from pynndescent import NNDescent
+
+    began = time.perf_counter()
+    # Each point finds itself first.
+    graph = NNDescent(data, n_neighbors=3 * PERPLEXITY + 1, n_jobs=-1, random_state=SEED).neighbor_graph
+    clock.seconds["neighbours"] = time.perf_counter() - began
+    return None, graph[0][:, 1:], 0
+
+
+LIBRARIES = {"openTSNE": fit_opentsne, "umap": fit_umap, "pacmap": fit_pacmap, "pynndescent": fit_pynndescent}
 
 
 def run(library, data, start, iterations, out):
@@ -95,11 +106,13 @@ def run(library, data, start, iterations, out):
     began = time.perf_counter()
     points, neighbours, iterations = fit(data, start.copy(), iterations, clock)
     rest = time.perf_counter() - began - sum(clock.seconds.values())
-    clock.seconds["affinities"] = clock.seconds.get("affinities", 0.0) + max(rest, 0.0)
+    if points is not None:
+        clock.seconds["affinities"] = clock.seconds.get("affinities", 0.0) + max(rest, 0.0)
     report = {"seconds": clock.seconds, "iterations": iterations, "peak_bytes": peak_bytes()}
     with open(f"{out}/report.json", "w") as file:
         json.dump(report, file, indent=2)
-    np.save(f"{out}/map.npy", np.ascontiguousarray(points, np.float32))
+    if points is not None:
+        np.save(f"{out}/map.npy", np.ascontiguousarray(points, np.float32))
     sample = min(len(data), 1000)
     rows = [s * len(data) // sample for s in range(sample)]
     np.save(f"{out}/neighbours.npy", np.ascontiguousarray(neighbours[rows], np.uint32))

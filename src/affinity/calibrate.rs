@@ -12,7 +12,7 @@
 
 use crate::data::{Conditionals, Neighbors};
 use crate::gpu::{DISPATCH_SECONDS, Gpu, Pace, Params, Shader};
-use crate::real::{LANES, Real};
+use crate::real::{LANES, Real, vectorized};
 use crate::{Error, Result, params, wgsl};
 use bytemuck::Zeroable;
 use ndarray::{Array1, Array2, Axis};
@@ -37,7 +37,10 @@ pub fn calibrate<T: Real>(neighbors: &Neighbors<T>, perplexity: T) -> Conditiona
         for (p, &d2) in p.iter_mut().zip(&d2) {
             *p = d2;
         }
-        let row = calibrate_row(p, perplexity.log());
+        let row = vectorized(
+            #[inline(always)]
+            || calibrate_row(p, perplexity.log()),
+        );
         *beta.into_scalar() = row.beta;
         unreached.fetch_add(usize::from(!row.reached), Ordering::Relaxed);
     });
@@ -50,6 +53,7 @@ struct Row<T> {
 }
 
 /// Turns one row of δ² into p_j|i.
+#[inline(always)]
 fn calibrate_row<T: Real>(row: &mut [T], target: T) -> Row<T> {
     let (zero, one) = (T::of(0.0), T::of(1.0));
     let nearest = row.iter().copied().fold(T::LARGEST, T::smaller);
@@ -74,7 +78,7 @@ fn calibrate_row<T: Real>(row: &mut [T], target: T) -> Row<T> {
     let beta = solve(e, target);
     let Moments { z, entropy, .. } = moments(e, beta);
     let reached = (entropy - target).abs() <= T::of(T::ROUNDOFF.sqrt());
-    row.iter_mut().for_each(|e| *e = (-beta * *e).exponential() / z);
+    row.iter_mut().for_each(|e| *e = (-beta * *e).fast_exponential() / z);
     Row { beta: in_units_of_data(beta), reached }
 }
 
@@ -84,6 +88,7 @@ fn vanishing<T: Real>() -> f64 {
 }
 
 /// β with H(β) = target, for 0 ≤ e ≤ 1 that are not all equal, and ln(number of zeros) < target < ln k.
+#[inline(always)]
 fn solve<T: Real>(e: &[T], target: T) -> T {
     let (one, half) = (T::of(1.0), T::of(0.5));
     // H = ln k at the low end, H = ln(tied) at the high end, to rounding.
@@ -130,19 +135,29 @@ struct Moments<T> {
     slope: T,
 }
 
+#[inline(always)]
 fn moments<T: Real>(e: &[T], beta: T) -> Moments<T> {
     let mut sums = [[T::of(0.0); LANES]; 3];
-    for e in e.chunks(LANES) {
-        for (lane, &e) in e.iter().enumerate() {
-            let w = (-beta * e).exponential();
-            sums[0][lane] += w;
-            sums[1][lane] += w * e;
-            sums[2][lane] += w * e * e;
+    let (blocks, rest) = e.as_chunks::<LANES>();
+    for block in blocks {
+        for lane in 0..LANES {
+            add_moments(&mut sums, lane, block[lane], beta);
         }
+    }
+    for lane in 0..rest.len() {
+        add_moments(&mut sums, lane, rest[lane], beta);
     }
     let [z, first, second] = sums.map(|lanes| lanes.into_iter().sum::<T>());
     let mean = beta * first / z;
     Moments { z, entropy: z.log() + mean, slope: beta * beta * (second / z) - mean * mean }
+}
+
+#[inline(always)]
+fn add_moments<T: Real>(sums: &mut [[T; LANES]; 3], lane: usize, e: T, beta: T) {
+    let w = (-beta * e).fast_exponential();
+    sums[0][lane] += w;
+    sums[1][lane] += w * e;
+    sums[2][lane] += w * e * e;
 }
 
 params! {

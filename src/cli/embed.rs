@@ -509,7 +509,8 @@ fn check_outputs(arguments: &Embed) -> Result<()> {
     let outputs = outputs.chain(&arguments.atlas);
     let files = [&arguments.labels, &arguments.id, &arguments.neighbors_file, &arguments.affinities];
     let read = files.into_iter().flatten().chain(&arguments.input).chain([&arguments.init]);
-    outputs::check_distinct(outputs, &read.map(|path| Some(path.as_str())).collect::<Vec<_>>())
+    let config = arguments.config.as_deref().and_then(Path::to_str);
+    outputs::check_distinct(outputs, &read.map(|path| Some(path.as_str())).chain([config]).collect::<Vec<_>>())
 }
 
 /// The mixture of `k` components of a finished map, by EM on the CPU: a map has few columns.

@@ -31,7 +31,7 @@ pub fn write(path: &Path, map: &Map) -> Result<()> {
     }
 }
 
-/// Refuses outputs that are the data itself, or that are named twice.
+/// Refuses outputs that are read as well, or that are named twice.
 pub fn check_distinct<'a>(outputs: impl Iterator<Item = &'a PathBuf>, data: &[Option<&str>]) -> Result<()> {
     let data: Vec<PathBuf> = data.iter().flatten().filter_map(|path| Path::new(path).canonicalize().ok()).collect();
     let mut seen: Vec<PathBuf> = Vec::new();
@@ -39,7 +39,7 @@ pub fn check_distinct<'a>(outputs: impl Iterator<Item = &'a PathBuf>, data: &[Op
         let place = if path == Path::new(STDOUT) { Some(path.clone()) } else { place(path) };
         let Some(place) = place else { continue };
         if data.contains(&place) {
-            return Err(Error::request(path.display(), "is the data itself", "name another file to write"));
+            return Err(Error::request(path.display(), "is read by this command", "name another file to write"));
         }
         if seen.contains(&place) {
             let cause = "is named twice as an output";

@@ -1,6 +1,7 @@
 //! `nearfield transform`: new points placed in a kept map, which stays as it is.
 
-use super::args::{Cli, Command, Embed, Transform};
+use super::args::{Embed, Transform};
+use super::given;
 use super::progress::Display;
 use super::report::AdapterOut;
 use super::{End, host, interrupt, outputs};
@@ -8,10 +9,9 @@ use crate::container::{self, Kept};
 use crate::data::{Column, Input, Labels, Points};
 use crate::gpu::{self, Gpu};
 use crate::objective::{Neighbour, Objective};
-use crate::plan::{Plan, Settings, Shape};
+use crate::plan::{Plan, Shape};
 use crate::transform::{self, Placed};
 use crate::{Error, Result, input, render};
-use clap::Parser;
 use ndarray::{Axis, concatenate};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -138,23 +138,19 @@ pub fn run(arguments: &Transform) -> Result<End> {
 
 /// The options that made a map.
 fn made_by(path: &Path, kept: &Kept) -> Result<Box<Embed>> {
-    let line = ["nearfield", "embed"].into_iter().chain(kept.about.options.iter().map(String::as_str));
-    match Cli::try_parse_from(line.chain(["--plan", "-"])).map(|cli| cli.command) {
-        Ok(Command::Embed(arguments)) => Ok(arguments),
-        _ => {
-            let cause = format!("the options that made it are not understood: {}", kept.about.options.join(" "));
-            Err(Error::request(path.display(), cause, "make the map again"))
-        }
-    }
+    let mut tokens = kept.about.options.clone();
+    // Neither an input nor an output is needed to know what was asked for.
+    tokens.extend(["--plan".to_owned(), "-".to_owned()]);
+    given::embed_of(&tokens).map_err(|_| {
+        let cause = format!("the options that made it are not understood: {}", kept.about.options.join(" "));
+        Error::request(path.display(), cause, "make the map again")
+    })
 }
 
 /// How the map was made, and how new points are placed in it.
 fn settings(arguments: &Transform, kept: &Kept, made_by: &Embed) -> Result<(Plan, transform::Settings)> {
     let about = &kept.about;
-    let settings = Settings {
-        given_neighbors: made_by.neighbors_file.as_ref().map(|_| kept.prepared.neighbors),
-        ..made_by.settings()
-    };
+    let settings = given::settings(made_by, kept);
     let plan = Plan::resolve(&settings, Shape { name: &about.name, n: about.n, input_dims: about.input_dims }, None)?;
     let placing = transform::Settings::of(&plan, settings.metric, arguments.perplexity)?;
     Ok((plan, placing))

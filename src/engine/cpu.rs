@@ -38,6 +38,8 @@ pub struct Cpu<'a, T: Real> {
     sums: FieldSums<T>,
     /// Of the field as it last was.
     totals: Totals<T>,
+    /// The λ of the field as it last was, if the map has not moved since.
+    fresh: Option<f64>,
     pull: Array2<T>,
     /// As it last was.
     cross: f64,
@@ -128,6 +130,7 @@ impl<'a, T: Real> Cpu<'a, T> {
             field,
             sums: FieldSums { force: Array2::from_elem((n, dims), zero), weight: Array1::from_elem(n, T::of(1.0)) },
             totals: Totals { z: zero, sum: [zero; 3] },
+            fresh: None,
             pull: Array2::from_elem((n, dims), zero),
             cross: 0.0,
             steps: 0,
@@ -144,6 +147,7 @@ impl<'a, T: Real> Cpu<'a, T> {
         self.field(lambda)?;
         if self.force_error(method.kernel, LOOKED_AT) > REFINE_ABOVE {
             self.field = Field::by_mesh(&method, finer, n, dims);
+            self.fresh = None;
             self.resolution = Some(finer);
         }
         Ok(())
@@ -169,6 +173,9 @@ impl<'a, T: Real> Cpu<'a, T> {
 
     /// Brings the field up to date with the map, at this λ.
     fn field(&mut self, lambda: f64) -> Result<Totals<T>> {
+        if self.fresh == Some(lambda) {
+            return Ok(self.totals);
+        }
         let points = self.state.points.view();
         let force = &mut self.sums.force;
         match (&mut self.field, self.goal) {
@@ -202,7 +209,14 @@ impl<'a, T: Real> Cpu<'a, T> {
         }
         // The pushes of rows, of the dense pass and of distances are the gradient's own: with weights of 1, N / Z is 1.
         self.totals = total(points, self.sums.weight.view());
+        self.fresh = Some(lambda);
         Ok(self.totals)
+    }
+
+    /// Moves the map by one step.
+    fn advance(&mut self, phase: &Phase) {
+        step(&mut self.state, phase, self.pull.view(), self.sums.force.view(), &self.totals);
+        self.fresh = None;
     }
 
     /// The objective and the forward divergence at the map as it is now.
@@ -277,9 +291,9 @@ impl<T: Real> Descent for Cpu<'_, T> {
                 self.refine(phase.lambda)?;
             }
             self.steps += 1;
-            let totals = self.field(phase.lambda)?;
+            self.field(phase.lambda)?;
             self.attract();
-            step(&mut self.state, phase, self.pull.view(), self.sums.force.view(), &totals);
+            self.advance(phase);
             if started.elapsed() >= BATCH {
                 return Ok(done);
             }
@@ -305,11 +319,12 @@ impl<T: Real> Descent for Cpu<'_, T> {
     fn part(&mut self, part: Part, phase: &Phase, count: usize) -> Result<()> {
         for _ in 0..count {
             match part {
-                Part::Field => drop(self.field(phase.lambda)?),
-                Part::Attraction => self.attract(),
-                Part::Step => {
-                    step(&mut self.state, phase, self.pull.view(), self.sums.force.view(), &self.totals);
+                Part::Field => {
+                    self.fresh = None;
+                    self.field(phase.lambda)?;
                 }
+                Part::Attraction => self.attract(),
+                Part::Step => self.advance(phase),
                 Part::Loss => {
                     let points = self.state.points.view();
                     if let (Field::Dense(rows), Goal::Neighbour { method, reference, .. }) =

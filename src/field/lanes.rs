@@ -19,30 +19,44 @@ const TASK_ROWS: usize = 32;
 
 /// The field of unit charges at every point.
 ///
-/// `points` is `[N, 2]` or [N, 3]. The result does not depend on the number of threads.
+/// `points` is `[N, 2]` or `[N, 3]`. The result does not depend on the number of threads.
 pub fn exact<T: Real, K: Kernel<T>>(points: ArrayView2<T>, kernel: K) -> FieldSums<T> {
+    some(points, kernel, points.nrows(), |row| row)
+}
+
+/// The field at `rows` of the points: row r of the result is that at point `point(r)`.
+pub fn some<T: Real, K: Kernel<T>>(
+    points: ArrayView2<T>,
+    kernel: K,
+    rows: usize,
+    point: impl Fn(usize) -> usize + Sync,
+) -> FieldSums<T> {
     match points.ncols() {
-        2 => in_dims::<T, K, 2>(points, kernel),
-        _ => in_dims::<T, K, 3>(points, kernel),
+        2 => in_dims::<T, K, 2>(points, kernel, rows, point),
+        _ => in_dims::<T, K, 3>(points, kernel, rows, point),
     }
 }
 
-fn in_dims<T: Real, K: Kernel<T>, const D: usize>(points: ArrayView2<T>, kernel: K) -> FieldSums<T> {
-    let n = points.nrows();
+fn in_dims<T: Real, K: Kernel<T>, const D: usize>(
+    points: ArrayView2<T>,
+    kernel: K,
+    rows: usize,
+    point: impl Fn(usize) -> usize + Sync,
+) -> FieldSums<T> {
     let columns: [Vec<T>; D] = std::array::from_fn(|c| points.column(c).to_vec());
-    let mut sums = vec![Sum::<T, D>::zero(); n];
-    sums.par_chunks_mut(TASK_ROWS).enumerate().for_each(|(task, rows)| {
+    let mut sums = vec![Sum::<T, D>::zero(); rows];
+    sums.par_chunks_mut(TASK_ROWS).enumerate().for_each(|(task, sums)| {
         vectorized(
             #[inline(always)]
             || {
-                for (r, row) in rows.iter_mut().enumerate() {
-                    *row = one_row(task * TASK_ROWS + r, &columns, kernel);
+                for (r, sum) in sums.iter_mut().enumerate() {
+                    *sum = one_row(point(task * TASK_ROWS + r), &columns, kernel);
                 }
             },
         );
     });
     FieldSums {
-        force: Array2::from_shape_fn((n, D), |(i, c)| sums[i].force[c]),
+        force: Array2::from_shape_fn((rows, D), |(r, c)| sums[r].force[c]),
         weight: sums.iter().map(|sum| sum.weight).collect::<Array1<T>>(),
     }
 }

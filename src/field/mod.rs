@@ -110,20 +110,20 @@ pub fn sampled_error(
     let (n, dims) = points.dim();
     let sample = sample.min(n);
     let wide = points.mapv(f64::from);
-    let log_z = log_z.map(|log_z| log_z.mapv(f64::from));
-    let sums: Vec<(f64, f64)> = (0..sample)
-        .into_par_iter()
-        .map(|s| {
-            let i = s * n / sample;
-            let want = match &log_z {
-                None => with_kernel!(kernel, kernel => exact::at(wide.view(), i, kernel, |_| 1.0)).0,
-                Some(log_z) => with_kernel!(kernel, kernel => rows::at(wide.view(), i, kernel, log_z)),
-            };
-            let wrong = (0..dims).map(|c| (f64::from(force[[i, c]]) - want[c]).powi(2)).sum::<f64>();
-            (wrong, want.iter().map(|x| x * x).sum())
-        })
-        .collect();
-    let (wrong, size) = sums.iter().fold((0.0, 0.0), |(a, b), (wrong, size)| (a + wrong, b + size));
+    let point = |s: usize| s * n / sample;
+    let want = match log_z.map(|log_z| log_z.mapv(f64::from)) {
+        None => with_kernel!(kernel, kernel => lanes::some(wide.view(), kernel, sample, point).force),
+        Some(log_z) => {
+            let row = |s: usize| with_kernel!(kernel, kernel => rows::at(wide.view(), point(s), kernel, &log_z));
+            let rows: Vec<Vec<f64>> = (0..sample).into_par_iter().map(row).collect();
+            Array2::from_shape_fn((sample, dims), |(s, c)| rows[s][c])
+        }
+    };
+    let (mut wrong, mut size) = (0.0, 0.0);
+    for ((s, c), &want) in want.indexed_iter() {
+        wrong += (f64::from(force[[point(s), c]]) - want).powi(2);
+        size += want * want;
+    }
     // Not `size > 0.0`: a sum that is not a number must not pass for no error.
     if size == 0.0 { 0.0 } else { (wrong / size).sqrt() }
 }

@@ -1,11 +1,12 @@
 //! Attraction at the speed of the vector units: the sum of [`attraction`](super::attraction::attraction), eight edges at a
 //! time, in two and in three dimensions.
 //!
-//! The compiler does not vectorise a loop that gathers `map[index]`, so this file has `unsafe` (as has one line of `cli/host.rs`): AVX2's
-//! gathers fetch coordinates of several points at a time without a bounds check, and [`Gathered::new`] has checked
-//! all indices before. On a processor without AVX2 there is no [`Gathered`], and the plain loop serves. Cost: 8 bytes and
-//! one gathered point an edge; 8 sums a row, folded at its end, so the bytes do not depend on the number of threads.
-//! Maps of many points lie in the last level of the cache, which is far away: points are asked for some edges
+//! The compiler does not vectorise a loop that gathers `map[index]`, so this file has `unsafe` (as has one line of `cli/host.rs`):
+//! points are loaded without a bounds check, one load each, and turned into eight of every coordinate; [`Gathered::new`] has checked
+//! all indices before. (AVX2's own gathers are slower where the map is in a core's cache, and on many processors since their microcode
+//! was mended.) On a processor without AVX2 there is no [`Gathered`], and the plain loop serves. Cost: 8 bytes and
+//! one point an edge; 8 sums a row, folded at its end, so the bytes do not depend on the number of threads.
+//! Maps of many points lie in the last level of the cache, which is far away: there points are asked for some edges
 //! before they are needed.
 
 use crate::data::Affinities;
@@ -30,7 +31,6 @@ impl<'a> Gathered<'a> {
         }
         let affinities = (affinities as &dyn std::any::Any).downcast_ref::<Affinities<f32>>()?;
         let n = affinities.n_points();
-        assert!(n <= i32::MAX as usize / 3, "coordinates are gathered by signed numbers");
         assert!(affinities.indices.iter().all(|&j| (j as usize) < n), "an edge leads out of the map");
         Some(Gathered { affinities })
     }
@@ -72,6 +72,9 @@ mod x86 {
     /// Edges between asking for a point and needing it: the latency of the cache farthest from the core.
     const AHEAD: usize = 64;
 
+    /// Bytes of a map that a core's own cache holds beside the edges that pass through it: asking ahead then only costs.
+    const NEARBY: usize = 1 << 20;
+
     /// `slope` is (a, b) of s = a / (1 + bD).
     pub fn attraction<const D: usize>(
         affinities: &Affinities<f32>,
@@ -81,9 +84,16 @@ mod x86 {
     ) {
         const { assert!(D == 2 || D == 3, "maps have 2 or 3 dimensions") }
         assert!(map.len() == affinities.n_points() && pull.len() == map.len(), "one point a row of affinities");
+        let is_near = size_of_val(map) <= NEARBY;
         pull.par_chunks_mut(TASK_ROWS).enumerate().for_each(|(task, pull)| {
+            let first = task * TASK_ROWS;
             // SAFETY: `Gathered` exists only where `available` found AVX2 and FMA.
-            unsafe { rows(affinities, map, slope, task * TASK_ROWS, pull) }
+            unsafe {
+                match is_near {
+                    true => rows::<D, false>(affinities, map, slope, first, pull),
+                    false => rows::<D, true>(affinities, map, slope, first, pull),
+                }
+            }
         });
     }
 
@@ -124,7 +134,7 @@ mod x86 {
                 // SAFETY: every index is below map.len() (Gathered::new, and the assertion above).
                 let others = unsafe { gather(map, index) };
                 // SAFETY: a block is eight numbers.
-                let weight = in_order_of_pairs(unsafe { _mm256_loadu_ps(weight.as_ptr()) });
+                let weight = unsafe { _mm256_loadu_ps(weight.as_ptr()) };
                 let mut d2 = _mm256_setzero_ps();
                 for c in 0..D {
                     let difference = _mm256_sub_ps(own[c], others[c]);
@@ -170,7 +180,7 @@ mod x86 {
     }
 
     #[target_feature(enable = "avx2,fma")]
-    fn rows<const D: usize>(
+    fn rows<const D: usize, const ASK_AHEAD: bool>(
         affinities: &Affinities<f32>,
         map: &[[f32; D]],
         slope: (f64, f64),
@@ -189,14 +199,17 @@ mod x86 {
             let (weight_blocks, weight_rest) = weights.as_chunks::<8>();
             // Past the end of the row come the next row's edges.
             let later = &affinities.indices[(affinities.offsets[i] + AHEAD).min(affinities.indices.len())..];
-            for (b, (index, weight)) in index_blocks.iter().zip(weight_blocks).enumerate() {
-                for &j in later.iter().skip(8 * b).take(8) {
-                    _mm_prefetch::<_MM_HINT_T0>(map.as_ptr().wrapping_add(j as usize).cast());
+            let mut later = later.as_chunks::<8>().0.iter();
+            for (index, weight) in index_blocks.iter().zip(weight_blocks) {
+                if ASK_AHEAD && let Some(later) = later.next() {
+                    for &j in later {
+                        _mm_prefetch::<_MM_HINT_T0>(map.as_ptr().wrapping_add(j as usize).cast());
+                    }
                 }
                 // SAFETY: every index is below map.len() (Gathered::new, and the assertion above).
                 let others = unsafe { gather(map, index) };
                 // SAFETY: a block is eight numbers.
-                let weight = in_order_of_pairs(unsafe { _mm256_loadu_ps(weight.as_ptr()) });
+                let weight = unsafe { _mm256_loadu_ps(weight.as_ptr()) };
                 let mut differences = [constant_lanes; D];
                 let mut d2 = _mm256_setzero_ps();
                 for c in 0..D {
@@ -222,38 +235,32 @@ mod x86 {
         }
     }
 
-    /// The coordinates of eight points, each in [the order](in_order_of_pairs) in which pairs come out.
+    /// Each coordinate of eight points.
     ///
     /// # Safety
     /// Every index is below map.len().
     #[inline]
     #[target_feature(enable = "avx2")]
     unsafe fn gather<const D: usize>(map: &[[f32; D]], index: &[u32; 8]) -> [__m256; D] {
-        // SAFETY: the loads stay within the eight indices. A point is D numbers, its first two are what a gather takes for
-        // an f64, and D · index fits 31 bits (Gathered::new).
-        unsafe {
-            let base = map.as_ptr().cast::<f32>();
-            let index = _mm256_loadu_si256(index.as_ptr().cast());
-            let at =
-                if D == 2 { _mm256_add_epi32(index, index) } else { _mm256_mullo_epi32(index, _mm256_set1_epi32(3)) };
-            let low = _mm256_i32gather_pd::<4>(base.cast(), _mm256_castsi256_si128(at));
-            let high = _mm256_i32gather_pd::<4>(base.cast(), _mm256_extracti128_si256::<1>(at));
-            let (low, high) = (_mm256_castpd_ps(low), _mm256_castpd_ps(high));
-            let mut coordinates = [_mm256_setzero_ps(); D];
-            coordinates[0] = _mm256_shuffle_ps::<0b10_00_10_00>(low, high);
-            coordinates[1] = _mm256_shuffle_ps::<0b11_01_11_01>(low, high);
-            if D == 3 {
-                coordinates[D - 1] = in_order_of_pairs(_mm256_i32gather_ps::<4>(base.add(2), at));
-            }
-            coordinates
+        let base = map.as_ptr().cast::<f32>();
+        // SAFETY: the index is below map.len(), and a point is D ≥ 2 numbers, of which the first two are loaded as an f64 of any alignment.
+        let pairs = |a: usize, b: usize| unsafe {
+            let at = |k: usize| base.add(D * index[k] as usize).cast::<f64>();
+            _mm_loadh_pd(_mm_load_sd(at(a)), at(b))
+        };
+        // Shuffles work within halves: points 0 to 3 go to the lower ones, 4 to 7 to the upper ones.
+        let low = _mm256_castpd_ps(_mm256_set_m128d(pairs(4, 5), pairs(0, 1)));
+        let high = _mm256_castpd_ps(_mm256_set_m128d(pairs(6, 7), pairs(2, 3)));
+        let mut coordinates = [_mm256_setzero_ps(); D];
+        coordinates[0] = _mm256_shuffle_ps::<0b10_00_10_00>(low, high);
+        coordinates[1] = _mm256_shuffle_ps::<0b11_01_11_01>(low, high);
+        if D == 3 {
+            // SAFETY: as above, and the third number of a point of three.
+            let third = |k: usize| unsafe { *base.add(D * index[k] as usize + 2) };
+            coordinates[D - 1] =
+                _mm256_setr_ps(third(0), third(1), third(2), third(3), third(4), third(5), third(6), third(7));
         }
-    }
-
-    /// Eight numbers as shuffled pairs come out: 0 1 4 5 2 3 6 7.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    fn in_order_of_pairs(lanes: __m256) -> __m256 {
-        _mm256_permutevar8x32_ps(lanes, _mm256_setr_epi32(0, 1, 4, 5, 2, 3, 6, 7))
+        coordinates
     }
 
     #[target_feature(enable = "avx2")]

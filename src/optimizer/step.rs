@@ -3,9 +3,10 @@
 use super::Phase;
 use crate::field::total::Totals;
 use crate::gpu::{Batch, Buffer, Call, Gpu, Params, Shader};
-use crate::real::Real;
+use crate::real::{Real, vectorized};
 use crate::{Result, params, wgsl};
 use ndarray::{Array2, ArrayView2, Zip};
+use rayon::prelude::*;
 
 /// Added to a gain where velocity and gradient differ in sign (Jacobs 1988).
 const GAIN_STEP: f64 = 0.2;
@@ -15,6 +16,11 @@ const GAIN_DECAY: f64 = 0.8;
 const SMALLEST_GAIN: f64 = 0.01;
 /// No step is longer than this, in map units: a guard against points shooting off.
 const LONGEST_STEP: f64 = 5.0;
+
+/// Points that a task moves at a time: what it reads and writes of them stays in a core's cache.
+const TASK_POINTS: usize = 4096;
+
+const CONTIGUOUS: &str = "matrices are made in standard layout";
 
 /// What the descent carries from one iteration to the next: three matrices `[N, d]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,36 +62,59 @@ pub fn step<T: Real>(
     if totals.z == T::of(0.0) {
         return;
     }
-    let n = state.points.nrows();
+    let (n, dims) = state.points.dim();
     let count = T::of(n as f64);
     let rate = T::of(phase.learning_rate / n as f64);
     let (momentum, exaggeration) = (T::of(phase.momentum), T::of(attracts(phase)));
     let scale = count / totals.z;
     let Rule { step, decay, longest } = Rule::of(phase);
     let (gain_step, gain_decay, longest) = (T::of(step), T::of(decay), T::of(longest));
-    Zip::from(state.points.rows_mut())
-        .and(state.velocity.rows_mut())
-        .and(state.gains.rows_mut())
-        .and(attraction.rows())
-        .and(force.rows())
-        .par_for_each(|mut point, mut velocity, mut gains, pull, push| {
-            let mut norm2 = T::of(0.0);
-            for c in 0..point.len() {
-                let gradient = exaggeration * pull[c] - scale * push[c];
-                let differ = sign(velocity[c]) != sign(gradient);
-                let gain = if differ { gains[c] + gain_step } else { gains[c] * gain_decay };
-                gains[c] = gain.larger(T::of(SMALLEST_GAIN));
-                velocity[c] = momentum * velocity[c] - rate * gains[c] * gradient;
-                norm2 += velocity[c] * velocity[c];
-            }
-            let norm = norm2.root();
-            for c in 0..point.len() {
-                if norm > longest {
-                    velocity[c] *= longest / norm;
-                }
-                point[c] += velocity[c] - totals.sum[c] / count;
-            }
+    let (zero, smallest_gain) = (T::of(0.0), T::of(SMALLEST_GAIN));
+    let mean = totals.sum.map(|sum| sum / count);
+    let State { points, velocity, gains } = state;
+    let [points, velocity, gains] = [points, velocity, gains].map(|matrix| matrix.as_slice_mut().expect(CONTIGUOUS));
+    let [attraction, force] = [&attraction, &force].map(|matrix| matrix.as_slice().expect(CONTIGUOUS));
+    let length = TASK_POINTS * dims;
+    (points.par_chunks_mut(length))
+        .zip(velocity.par_chunks_mut(length))
+        .zip(gains.par_chunks_mut(length))
+        .zip(attraction.par_chunks(length))
+        .zip(force.par_chunks(length))
+        .for_each(|((((points, velocity), gains), pull), push)| {
+            vectorized(
+                #[inline(always)]
+                || {
+                    for (((v, gain), &pull), &push) in velocity.iter_mut().zip(gains).zip(pull).zip(push) {
+                        let gradient = exaggeration * pull - scale * push;
+                        let differ = (*v > zero) != (gradient > zero);
+                        let next = if differ { *gain + gain_step } else { *gain * gain_decay };
+                        *gain = next.larger(smallest_gain);
+                        *v = momentum * *v - rate * *gain * gradient;
+                    }
+                    match dims {
+                        2 => advance::<T, 2>(points, velocity, mean, longest),
+                        _ => advance::<T, 3>(points, velocity, mean, longest),
+                    }
+                },
+            );
         });
+}
+
+/// Shortens steps that are too long, takes them, and takes off the mean.
+#[inline(always)]
+fn advance<T: Real, const D: usize>(points: &mut [T], velocity: &mut [T], mean: [T; 3], longest: T) {
+    for (point, velocity) in points.as_chunks_mut::<D>().0.iter_mut().zip(velocity.as_chunks_mut::<D>().0) {
+        let mut norm2 = T::of(0.0);
+        for c in 0..D {
+            norm2 += velocity[c] * velocity[c];
+        }
+        let norm = norm2.root();
+        let factor = if norm > longest { longest / norm } else { T::of(1.0) };
+        for c in 0..D {
+            velocity[c] *= factor;
+            point[c] += velocity[c] - mean[c];
+        }
+    }
 }
 
 /// The factor on the attraction: only the forward divergence attracts, and only it is exaggerated.
@@ -107,10 +136,6 @@ impl Rule {
             false => Rule { step: 0.0, decay: 1.0, longest: f64::from(f32::MAX) },
         }
     }
-}
-
-fn sign<T: Real>(x: T) -> i8 {
-    i8::from(x > T::of(0.0)) - i8::from(x < T::of(0.0))
 }
 
 params! {

@@ -211,6 +211,15 @@ impl Browser {
         self.settle();
     }
 
+    /// Presses at the start of a path, moves along it, holds still for a moment and releases at its end: nothing glides on.
+    pub fn drag_to_rest(&mut self, path: &[[f64; 2]]) {
+        self.mouse("mousePressed", path[0], 0);
+        path[1..].iter().for_each(|&at| self.mouse("mouseMoved", at, 0));
+        std::thread::sleep(Duration::from_millis(250));
+        self.mouse("mouseReleased", path[path.len() - 1], 0);
+        self.settle();
+    }
+
     /// Clicks there.
     pub fn click(&mut self, at: [f64; 2], modifiers: u32) {
         self.mouse("mousePressed", at, modifiers);

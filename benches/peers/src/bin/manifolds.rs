@@ -1,12 +1,15 @@
 //! Runs manifolds-rs, `fft_3k`, as its `tsne` does, but stage by stage.
 //!
 //!     manifolds DATA.npy START.npy ITERATIONS OUT     writes OUT/{report.json, map.npy, neighbours.npy}
+//!     manifolds gpu DATA.npy START.npy ITERATIONS OUT    the same, descending on the default adapter (`fft_3k_gpu`)
 //!     manifolds field MAP.npy FORCE.npy               its repulsive forces at a map: Σ_j w²(y_i − y_j)
 
+use cubecl::wgpu::WgpuDevice;
 use faer::MatRef;
 use manifolds_rs::TsneParams;
 use manifolds_rs::prelude::*;
 use manifolds_rs::training::tsne_optimiser::optimise_fft3k_tsne;
+use manifolds_rs::training::tsne_optimiser_gpu::optimise_fft3k_tsne_gpu;
 use manifolds_rs::utils::fft::{FftGrid, FftKernels3k, FftWorkspace3k, choose_grid_size, n_body_fft_2d_3k};
 use nearfield_peers::{peak_bytes, read, read_f32, report, sampled_rows, write};
 use serde_json::json;
@@ -20,14 +23,14 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["field", map, force] => field(Path::new(map), Path::new(force)),
-        [data, start, iterations, out] => {
-            run(Path::new(data), Path::new(start), iterations.parse().expect("a number"), Path::new(out))
-        }
+        ["gpu", data, start, iterations, out] => run([data, start, out].map(Path::new), iterations, true),
+        [data, start, iterations, out] => run([data, start, out].map(Path::new), iterations, false),
         _ => panic!("see the head of {}", file!()),
     }
 }
 
-fn run(data: &Path, start: &Path, iterations: usize, out: &Path) {
+fn run([data, start, out]: [&Path; 3], iterations: &str, on_device: bool) {
+    let iterations = iterations.parse().expect("a number");
     let data = read_f32(data);
     let mut map: Vec<Vec<f32>> = read_f32(start).values.chunks(2).map(<[f32]>::to_vec).collect();
     let n = data.rows;
@@ -60,7 +63,12 @@ fn run(data: &Path, start: &Path, iterations: usize, out: &Path) {
     drop((indices, distances));
 
     let clock = Instant::now();
-    optimise_fft3k_tsne(&mut map, &params.optim_params, &graph, None, None, 0).expect("a descent");
+    if on_device {
+        let device = WgpuDevice::default().into();
+        optimise_fft3k_tsne_gpu(&mut map, &params.optim_params, &graph, None, device, 0).expect("a descent");
+    } else {
+        optimise_fft3k_tsne(&mut map, &params.optim_params, &graph, None, None, 0).expect("a descent");
+    }
     let descent = clock.elapsed().as_secs_f64();
 
     let seconds = json!({ "neighbours": neighbours, "affinities": affinities, "descent": descent });
