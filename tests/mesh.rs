@@ -349,7 +349,8 @@ fn forces_sum_to_nothing() {
 
 #[test]
 fn the_same_bytes_for_any_number_of_threads_and_any_history() {
-    for (dims, extent) in [(2, 60.0), (3, 20.0), (3, 60.0)] {
+    let (standard, fine) = (Resolution::STANDARD, Resolution::FINE);
+    for (dims, extent, resolution) in [(2, 60.0, standard), (2, 60.0, fine), (3, 20.0, standard), (3, 60.0, standard)] {
         let n = 30_000;
         let points: Vec<f32> = narrow(&cube(n, dims, extent, 12));
         let charge: Vec<f32> = narrow(&charges(n));
@@ -360,7 +361,7 @@ fn the_same_bytes_for_any_number_of_threads_and_any_history() {
             let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
             (bits(&phi), bits(&force), z.to_bits())
         };
-        let mut mesh = Kernel::Student(1.0).mesh::<f32>(dims, Resolution::STANDARD);
+        let mut mesh = Kernel::Student(1.0).mesh::<f32>(dims, resolution);
         let first = run(1, &mut mesh);
         assert_eq!(mesh.pairs_within().is_some(), dims == 3 && extent == 60.0);
         assert!(first == run(2, &mut mesh), "{dims}-D: two threads, used mesh");
@@ -376,13 +377,52 @@ fn the_same_bytes_for_any_number_of_threads_and_any_history() {
     }
 }
 
+/// Groups far narrower than a cell, wherever they stand in it, among single points: what the mesh gives each of a group is the same false push
+/// times their number. The fine resolution takes it off.
+#[test]
+fn crowds_feel_what_they_are_at_the_fine_resolution() {
+    for kernel in KERNELS {
+        for (group, width) in [(30, 0.02), (30, 0.3), (500, 0.1), (100, 0.0)] {
+            let mut points = cube(300, 2, 100.0, 21);
+            let centres = cube(10, 2, 100.0, 22);
+            for centre in centres.chunks(2) {
+                let within = cube(group, 2, width, 23 + group as u64);
+                points.extend(within.chunks(2).flat_map(|at| [centre[0] + at[0], centre[1] + at[1]]));
+            }
+            let points = rounded(&points);
+            let charge = rounded(&charges(points.len() / 2));
+            for charges in [None, Some(&charge[..])] {
+                let want = exact(&points, 2, charges, kernel, 1);
+                let name = format!("{kernel:?}, groups of {group}, {width} wide");
+                let (got, z) = by_mesh(&mut kernel.mesh::<f32>(2, Resolution::FINE), &points, 2, charges, 1);
+                hold(&format!("{name}, force"), &got.force, &want.force, FINE_ERROR);
+                hold(&format!("{name}, potential"), &got.phi, &want.phi, FINE_ERROR);
+                let total: f64 = want.phi.iter().zip(&charge).map(|(phi, c)| charges.map_or(1.0, |_| *c) * phi).sum();
+                hold(&format!("{name}, Z"), &[z], &[total], Z_ERROR);
+                // The mesh alone is far off, or there were nothing to mend.
+                let (alone, _) = by_mesh(&mut kernel.mesh::<f32>(2, Resolution::PLANE), &points, 2, charges, 1);
+                let [mended, alone] = [&got, &alone].map(|field| distance(&field.force, &want.force));
+                assert!(alone > 0.005 && alone > 50.0 * mended, "{name}: {mended:.1e}, {alone:.1e} by the mesh alone");
+            }
+        }
+    }
+}
+
 #[test]
 fn several_charges_at_one_placement() {
     let n = 2000;
-    for dims in [2, 3] {
-        let points: Vec<f32> = narrow(&cube(n, dims, 40.0, 13));
+    for (dims, resolution) in [(2, Resolution::STANDARD), (2, Resolution::FINE), (3, Resolution::STANDARD)] {
+        // In the plane a third of them in ten crowds.
+        let mut points = cube(n, dims, 40.0, 13);
+        if dims == 2 {
+            let centres = points[..20].to_vec();
+            for (i, point) in points.chunks_mut(2).enumerate().filter(|(i, _)| i % 3 == 0) {
+                point.iter_mut().zip(&centres[i / 3 % 10 * 2..]).for_each(|(x, at)| *x = at + 0.003 * *x);
+            }
+        }
+        let points: Vec<f32> = narrow(&points);
         let charge: Vec<f32> = narrow(&charges(n));
-        let mut mesh = Kernel::Student(1.0).mesh::<f32>(dims, Resolution::STANDARD);
+        let mut mesh = Kernel::Student(1.0).mesh::<f32>(dims, resolution);
         mesh.place(&points).unwrap();
         let field = |mesh: &mut Mesh<f32>, charges: Option<&[f32]>| {
             let (mut phi, mut force) = (vec![f32::NAN; n], vec![f32::NAN; dims * n]);

@@ -171,8 +171,8 @@ fn tight_groups_end_as_low_by_the_mesh() {
     let exact = kl(Field::Exact, "cpu");
     assert!(exact > 0.02, "{exact}");
     let mesh = kl(Field::Mesh, "cpu");
-    // Without the finer mesh it ends half as high again.
-    assert!(mesh <= 1.2 * exact, "{mesh} by the mesh, {exact} by all pairs");
+    // Without the finer mesh and its crowds it ends half as high again.
+    assert!(mesh <= 1.05 * exact, "{mesh} by the mesh, {exact} by all pairs");
     on_each(Options::default(), |gpu| {
         let mesh = kl(Field::Mesh, &gpu.adapter().name);
         assert!(mesh <= 1.2 * exact, "{mesh} by the mesh, {exact} by all pairs");

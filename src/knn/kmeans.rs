@@ -38,27 +38,49 @@ pub(super) fn cells(points: &[f32], m: usize, n_cells: usize, seed: u64) -> Cell
         centroid[..m].copy_from_slice(row);
     }
     for _ in 0..ITERATIONS {
-        let of = nearest(&sampled, m, &centroids);
-        let mut sums = vec![0.0f64; n_cells * m];
-        let mut counts = vec![0usize; n_cells];
-        for (row, &c) in sampled.chunks_exact(m).zip(&of) {
-            counts[c as usize] += 1;
-            for (sum, &x) in sums[c as usize * m..][..m].iter_mut().zip(row) {
-                *sum += f64::from(x);
-            }
-        }
-        for c in 0..n_cells {
-            // An empty cell stays where it is: a point outside the sample may still fall into it.
-            if counts[c] > 0 {
-                for d in 0..m {
-                    centroids[c * wide + d] = (sums[c * m + d] / counts[c] as f64) as f32;
-                }
-            }
-        }
+        improve(&sampled, m, &mut centroids);
     }
     let centroids = chain(&centroids, wide);
     let of = nearest(points, m, &centroids);
     Cells { centroids, of }
+}
+
+/// Which of `parts` parts each of these rows of `points` belongs to: cells of a cell, from rows evenly spread over it, by one iteration.
+pub(super) fn split(points: &[f32], m: usize, rows: &[u32], parts: usize) -> Vec<u32> {
+    let wide = stride(m);
+    let mut own = Vec::with_capacity(rows.len() * m);
+    for &i in rows {
+        own.extend_from_slice(&points[i as usize * m..][..m]);
+    }
+    let mut centroids = vec![0.0f32; parts * wide];
+    for (k, centroid) in centroids.chunks_exact_mut(wide).enumerate() {
+        centroid[..m].copy_from_slice(&own[k * rows.len() / parts * m..][..m]);
+    }
+    improve(&own, m, &mut centroids);
+    nearest(&own, m, &chain(&centroids, wide))
+}
+
+/// One of Lloyd's iterations over `rows`, `[n, m]`.
+fn improve(rows: &[f32], m: usize, centroids: &mut [f32]) {
+    let wide = stride(m);
+    let n_cells = centroids.len() / wide;
+    let of = nearest(rows, m, centroids);
+    let mut sums = vec![0.0f64; n_cells * m];
+    let mut counts = vec![0usize; n_cells];
+    for (row, &c) in rows.chunks_exact(m).zip(&of) {
+        counts[c as usize] += 1;
+        for (sum, &x) in sums[c as usize * m..][..m].iter_mut().zip(row) {
+            *sum += f64::from(x);
+        }
+    }
+    for c in 0..n_cells {
+        // An empty cell stays where it is: a point outside the sample may still fall into it.
+        if counts[c] > 0 {
+            for d in 0..m {
+                centroids[c * wide + d] = (sums[c * m + d] / counts[c] as f64) as f32;
+            }
+        }
+    }
 }
 
 /// The centroids, each followed by the nearest that has not come yet: neighbours in space are then mostly neighbours in

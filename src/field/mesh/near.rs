@@ -135,7 +135,7 @@ impl<T: Real, const M: usize> Sized<T, M> {
 }
 
 /// The polynomial of `size` terms through `f` at the Chebyshev nodes of [−1, 1], by powers.
-fn interpolant(size: usize, f: impl Fn(f64) -> f64) -> Vec<f64> {
+pub(super) fn interpolant(size: usize, f: impl Fn(f64) -> f64) -> Vec<f64> {
     let angle = |j: usize| PI * (j as f64 + 0.5) / size as f64;
     let values: Vec<f64> = (0..size).map(|j| f(angle(j).cos())).collect();
     // T_{k+1} = 2t T_k − T_{k−1}, by powers.

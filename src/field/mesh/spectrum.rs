@@ -65,16 +65,14 @@ fn even_transform(values: &[f64], n: usize, order: usize) -> Vec<f64> {
     turned
 }
 
-/// What a unit charge feels of itself through the mesh: Σ over its own nodes a, b of w_a w_b g(a − b), g the kernel of
-/// this spectrum back on the grid. Symmetric in each fraction f, it is a polynomial in q = f(1 − f):
-/// [order; dims] coefficients, slow axis first.
-pub(super) fn own_contribution(spectrum: &[f64], size: [usize; 3], order: usize) -> Vec<f64> {
+/// The kernel of this spectrum back on the grid, at offsets below `count` along every axis longer than 1: [fast, middle, slow].
+pub(super) fn at_offsets(spectrum: &[f64], size: [usize; 3], count: usize) -> Vec<f64> {
     let half = size.map(|n| n / 2 + 1);
-    // g at offsets below the order: [fast, middle, slow] frequencies, summed axis by axis into [slow, middle, fast].
+    // [fast, middle, slow] frequencies, summed axis by axis, each sum coming to the front.
     let mut table = spectrum.to_vec();
     for axis in 0..3 {
         let n = size[axis];
-        let offsets = if n == 1 { 1 } else { order };
+        let offsets = if n == 1 { 1 } else { count };
         let rest = table.len() / half[axis];
         let wave = |m: usize, k: usize| {
             let twice = if k == 0 || 2 * k == n { 1.0 } else { 2.0 };
@@ -88,7 +86,15 @@ pub(super) fn own_contribution(spectrum: &[f64], size: [usize; 3], order: usize)
             .map(|(wave, line)| lines[line * half[axis]..][..half[axis]].iter().zip(wave).map(|(a, b)| a * b).sum())
             .collect();
     }
-    // table is [fast, middle, slow] offsets again, as it went around once; replace offsets by powers of q likewise.
+    table
+}
+
+/// What a unit charge feels of itself through the mesh: Σ over its own nodes a, b of w_a w_b g(a − b), g the kernel of
+/// this spectrum back on the grid. Symmetric in each fraction f, it is a polynomial in q = f(1 − f):
+/// [order; dims] coefficients, slow axis first.
+pub(super) fn own_contribution(spectrum: &[f64], size: [usize; 3], order: usize) -> Vec<f64> {
+    let mut table = at_offsets(spectrum, size, order);
+    // Offsets are replaced by powers of q, axis by axis, and so the axes go around once more.
     let in_q = spline::autocorrelations(order);
     for n in size {
         let offsets = if n == 1 { 1 } else { order };

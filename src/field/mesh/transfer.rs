@@ -155,7 +155,7 @@ pub(super) fn gather<T: Real, const D: usize, const P: usize>(
 /// Weights and own contributions are computed lane by lane; the rows of the grid, which differ from point to point, are summed
 /// point by point into vectors of P numbers and meet the weights of the fast axis lane by lane again.
 #[inline(always)]
-fn gather_lanes<T: Real, const D: usize, const P: usize>(
+pub(super) fn gather_lanes<T: Real, const D: usize, const P: usize>(
     grid: &[T],
     base: &[u32; LANES],
     frame: &Frame<T>,
