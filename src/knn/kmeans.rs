@@ -169,9 +169,12 @@ fn nearest_chunk(rows: &[f32], middle: &[f32], blocks: &[Lane], halves: &[Lane],
         for (b, (block, half)) in blocks.chunks_exact(m).zip(halves).enumerate() {
             products_6(six, block, half, &mut d);
             for q in 0..ROWS {
-                let (d, old, old_block) = (d[q], best[q], best_block[q]);
-                best[q] = std::array::from_fn(|l| if d[l] < old[l] { d[l] } else { old[l] });
-                best_block[q] = std::array::from_fn(|l| if d[l] < old[l] { b as u32 } else { old_block[l] });
+                let (d, mut nearer, mut nearer_block) = (d[q], best[q], best_block[q]);
+                for l in 0..LANES {
+                    nearer_block[l] = if d[l] < nearer[l] { b as u32 } else { nearer_block[l] };
+                    nearer[l] = if d[l] < nearer[l] { d[l] } else { nearer[l] };
+                }
+                (best[q], best_block[q]) = (nearer, nearer_block);
             }
         }
         for (q, of) in of.iter_mut().enumerate() {

@@ -109,7 +109,12 @@ pub(super) fn distance2(a: &[f32], b: &[f32]) -> f32 {
 /// The sum of the lanes, in a fixed order of pairs.
 #[inline(always)]
 fn total(sums: &Lane) -> f32 {
-    let eight: [f32; 8] = std::array::from_fn(|l| sums[l] + sums[l + 8]);
-    let four: [f32; 4] = std::array::from_fn(|l| eight[l] + eight[l + 4]);
+    let (mut eight, mut four) = ([0.0f32; 8], [0.0f32; 4]);
+    for l in 0..8 {
+        eight[l] = sums[l] + sums[l + 8];
+    }
+    for l in 0..4 {
+        four[l] = eight[l] + eight[l + 4];
+    }
     (four[0] + four[2]) + (four[1] + four[3])
 }
