@@ -994,7 +994,7 @@ fn resolve_field(settings: &Settings, objective: Objective, n: usize, on_device:
         };
     }
     let resolution = match settings.accuracy >= STANDARD_ERROR {
-        true if on_device || settings.dims == 3 => Resolution::STANDARD,
+        true if settings.dims == 3 => Resolution::STANDARD,
         true => Resolution::PLANE,
         false if on_device => mesh::device::FINE,
         false => Resolution::FINE,

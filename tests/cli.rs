@@ -381,7 +381,10 @@ fn bad_outputs_are_refused_before_any_work() {
         (&["--id", "labels.csv", "-o", "./labels.csv"], &["labels.csv: is read by this command"]),
         (&["--init", "labels.csv", "-o", "labels.csv"], &["labels.csv: is read by this command"]),
         (&["--neighbors-file", "labels.csv", "-o", "labels.csv"], &["labels.csv: is read by this command"]),
-        (&["--affinity", "precomputed", "--affinities", "labels.csv", "-o", "labels.csv"], &["is read by this command"]),
+        (
+            &["--affinity", "precomputed", "--affinities", "labels.csv", "-o", "labels.csv"],
+            &["is read by this command"],
+        ),
         (&["-o", "map.csv", "--atlas", "map.csv"], &["map.csv: an atlas is a .png"]),
         (&["-o", "a.png", "--atlas", "a.png"], &["a.png: is named twice"]),
         (&["-o", "map.csv", "--atlas", "a.png"], &["--atlas: the rows of good.csv are no pictures"]),

@@ -76,8 +76,9 @@ impl Resolution {
     /// h = 0.25 and four times the nodes, orders 5 and 6 gain less by h = 0.42 and 0.45 than their wider splines cost
     /// (the table is in `benches/README.md`).
     pub const STANDARD: Resolution = Resolution { order: 4, spacing: 1.0 / 3.0 };
-    /// What the CPU takes in the plane, where nodes are cheap: 7 % more time an iteration than [`Resolution::STANDARD`] at 70,000
-    /// digits of MNIST, a third of the error, and 0.1 % less KL at the end. Thin maps stay within 1 % too.
+    /// What serves in the plane, where nodes are cheap: 7 % more time an iteration than [`Resolution::STANDARD`] at 70,000
+    /// digits of MNIST, a third of the error, and 0.1 % less KL at the end. Thin maps stay within 1 % too, and no usual map comes near the
+    /// half of that from which a descent takes a finer mesh.
     pub const PLANE: Resolution = Resolution { order: 4, spacing: 0.25 };
     /// The same for 0.1 %, with crowds summed exactly. Most maps have that at h = 0.28; thin ones, as that of two columns, need 0.25.
     pub const FINE: Resolution = Resolution { order: 6, spacing: 0.25 };
