@@ -390,7 +390,7 @@ fn wrong_requests_are_refused_in_one_line() {
         (&["--against", "newer.json"], "version 99"),
         (&["--against", "broken.json"], "keys"),
         (&["--against", "text.json"], "not JSON"),
-        (&["--against", "foreign.json", "-o", "foreign.json"], "the data itself"),
+        (&["--against", "foreign.json", "-o", "foreign.json"], "read by this command"),
         (&["--speed"], "--speed"),
     ];
     for (arguments, said) in refused {

@@ -86,7 +86,8 @@ pub fn step<T: Real>(
                 || {
                     for (((v, gain), &pull), &push) in velocity.iter_mut().zip(gains).zip(pull).zip(push) {
                         let gradient = exaggeration * pull - scale * push;
-                        let differ = (*v > zero) != (gradient > zero);
+                        // At rest there is no sign.
+                        let differ = (*v > zero) != (gradient > zero) || (*v < zero) != (gradient < zero);
                         let next = if differ { *gain + gain_step } else { *gain * gain_decay };
                         *gain = next.larger(smallest_gain);
                         *v = momentum * *v - rate * *gain * gradient;
