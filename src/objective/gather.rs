@@ -3,7 +3,7 @@
 //!
 //! The compiler does not vectorise a loop that gathers `map[index]`, so this file has `unsafe` (as has one line of `cli/host.rs`):
 //! points are loaded without a bounds check, one load each, and turned into eight of every coordinate; [`Gathered::new`] has checked
-//! all indices before. (AVX2's own gathers are slower where the map is in a core's cache, and on many processors since their microcode
+//! all indices before. (AVX2's own gathers were no faster where we measured, and are slow on many processors since their microcode
 //! was mended.) On a processor without AVX2 there is no [`Gathered`], and the plain loop serves. Cost: 8 bytes and
 //! one point an edge; 8 sums a row, folded at its end, so the bytes do not depend on the number of threads.
 //! Maps of many points lie in the last level of the cache, which is far away: there points are asked for some edges
